@@ -1,0 +1,1 @@
+# The OpenCL backend: lib/burthen/opencl.so, opened at run time.

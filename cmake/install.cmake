@@ -1,0 +1,1 @@
+# Installation: program, library, module, headers, CMake package, pkg-config.

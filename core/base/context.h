@@ -1,0 +1,26 @@
+/* The context's insides, for core/base and core/run. */
+#ifndef BUR_BASE_CONTEXT_H
+#define BUR_BASE_CONTEXT_H
+
+#include <burthen/base.h>
+
+#include <stdatomic.h>
+
+struct bur_context {
+    bur_allocator allocator;
+    bur_log_function log;
+    void *log_user;
+    bur_log_level log_level;
+    int threads;
+
+    atomic_uint_least64_t calls;
+    atomic_size_t live_bytes, peak_bytes;
+
+    /* Backends and opened devices; made by core/run when first asked for. */
+    void *devices;
+    void (*devices_destroy)(void *devices);
+};
+
+extern const bur_allocator bur__default_allocator;
+
+#endif

@@ -1,0 +1,26 @@
+/* Checked arithmetic on sizes. */
+#ifndef BUR_BASE_SIZE_H
+#define BUR_BASE_SIZE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Each gives false on overflow and leaves *out undefined. */
+static inline bool bur_size_multiply(size_t *out, size_t a, size_t b)
+{
+    return !__builtin_mul_overflow(a, b, out);
+}
+
+static inline bool bur_size_add(size_t *out, size_t a, size_t b)
+{
+    return !__builtin_add_overflow(a, b, out);
+}
+
+/* Rounds up to a multiple of a power of two; the caller knows that it does not overflow. */
+static inline size_t bur_size_align(size_t bytes, size_t alignment)
+{
+    return (bytes + alignment - 1) & ~(alignment - 1);
+}
+
+#endif

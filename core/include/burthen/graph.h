@@ -1,0 +1,162 @@
+/**
+ * burthen/graph.h: recipes (models with a named batch dimension) and graphs (their instances).
+ *
+ * A recipe is what a model is; a graph is one recipe at a given batch size and mode, differentiated
+ * and fused, on no device yet. Node ids come from the recipe and survive every pass and batch size.
+ */
+#ifndef BURTHEN_GRAPH_H
+#define BURTHEN_GRAPH_H
+
+#include <burthen/op.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** Named dimensions in a recipe's input shapes. */
+#define BUR_DIM_BATCH (-1)
+
+typedef struct bur_recipe bur_recipe;
+typedef int32_t bur_ref; /* a value of a recipe */
+
+/** How a parameter starts. fan_in and fan_out come from the shape: [in, out], [kh, kw, ic, oc].
+ * zeros, ones; glorot_uniform: U(-l, l), l = sqrt(6 / (fan_in + fan_out)) (Glorot and Bengio 2010);
+ * he_normal: N(0, 2 / fan_in), he_uniform: l = sqrt(6 / fan_in) (He et al. 2015). */
+#define BUR_INITIALIZER_MAP(X)                                                                     \
+    X(ZEROS, "zeros")                                                                              \
+    X(ONES, "ones")                                                                                \
+    X(GLOROT_UNIFORM, "glorot_uniform")                                                            \
+    X(GLOROT_NORMAL, "glorot_normal")                                                              \
+    X(HE_NORMAL, "he_normal")                                                                      \
+    X(HE_UNIFORM, "he_uniform")
+
+typedef enum bur_initializer {
+#define BUR_INITIALIZER_ENUM(name, text) BUR_INIT_##name,
+    BUR_INITIALIZER_MAP(BUR_INITIALIZER_ENUM)
+#undef BUR_INITIALIZER_ENUM
+    BUR_INITIALIZER_COUNT
+} bur_initializer;
+
+BUR_API bur_status bur_recipe_create(bur_recipe **out, bur_context *context, const char *name);
+BUR_API void bur_recipe_destroy(bur_recipe *recipe);
+BUR_API const char *bur_recipe_name(const bur_recipe *recipe);
+BUR_API bur_context *bur_recipe_context(const bur_recipe *recipe);
+
+/** An input; shape->dim[0] is BUR_DIM_BATCH. */
+BUR_API bur_status bur_recipe_input(bur_recipe *recipe, const char *name, bur_dtype dtype,
+                                    const bur_shape *shape, bur_ref *out);
+/** A trained f32 tensor; its name must be unique (BUR_E_NAME). */
+BUR_API bur_status bur_recipe_parameter(bur_recipe *recipe, const char *name,
+                                        const bur_shape *shape, bur_initializer initializer,
+                                        bur_ref *out);
+/** Starts a layer: nodes and parameters that follow belong to it (for summaries). */
+BUR_API bur_status bur_recipe_layer(bur_recipe *recipe, const char *type, const char *name);
+/** Applies a forward operator; its first output is *out. `attr` may be NULL (all defaults). Shapes
+ * are checked at once, with the batch dimension as 1. */
+BUR_API bur_status bur_recipe_apply(bur_recipe *recipe, bur_op op, const bur_attr *attr,
+                                    const bur_ref *inputs, int32_t n_inputs, bur_ref *out);
+/** Declares the model's output. */
+BUR_API bur_status bur_recipe_output(bur_recipe *recipe, bur_ref output);
+
+/** A value's description with the batch dimension as 1. Borrowed. */
+BUR_API const bur_desc *bur_recipe_desc(const bur_recipe *recipe, bur_ref ref);
+
+typedef struct bur_parameter {
+    const char *name;
+    bur_desc desc;
+    bur_initializer initializer;
+    bur_ref ref;
+} bur_parameter;
+
+BUR_API int32_t bur_recipe_parameter_count(const bur_recipe *recipe);
+BUR_API const bur_parameter *bur_recipe_parameter_at(const bur_recipe *recipe, int32_t index);
+/** The first input's and the output's description, batch as 1; NULL if not declared yet. */
+BUR_API const bur_desc *bur_recipe_input_desc(const bur_recipe *recipe);
+BUR_API const bur_desc *bur_recipe_output_desc(const bur_recipe *recipe);
+
+/** One layer of a summary, per sample (batch 1). */
+typedef struct bur_layer_summary {
+    const char *name, *type;
+    bur_shape output;
+    int64_t parameters;
+    int64_t macs;             /* multiply-adds of its products and convolutions */
+    int64_t activation_bytes; /* outputs of its nodes, views left out */
+} bur_layer_summary;
+
+BUR_API int32_t bur_recipe_layer_count(const bur_recipe *recipe);
+BUR_API bur_status bur_recipe_layer_summary(const bur_recipe *recipe, int32_t index,
+                                            bur_layer_summary *out);
+
+/* ---- training options that shape a graph ---- */
+
+#define BUR_LOSS_MAP(X)                                                                            \
+    X(NONE, "none")                                                                                \
+    X(CROSS_ENTROPY, "cross_entropy") /* integer labels */                                         \
+    X(MSE, "mse")
+
+typedef enum bur_loss {
+#define BUR_LOSS_ENUM(name, text) BUR_LOSS_##name,
+    BUR_LOSS_MAP(BUR_LOSS_ENUM)
+#undef BUR_LOSS_ENUM
+    BUR_LOSS_COUNT
+} bur_loss;
+
+#define BUR_OPTIMIZER_MAP(X)                                                                       \
+    X(SGD, sgd, 0)                                                                                 \
+    X(MOMENTUM, momentum, 1)                                                                       \
+    X(ADAM, adam, 2)
+
+typedef enum bur_optimizer_kind {
+#define BUR_OPTIMIZER_ENUM(name, op, slots) BUR_##name,
+    BUR_OPTIMIZER_MAP(BUR_OPTIMIZER_ENUM)
+#undef BUR_OPTIMIZER_ENUM
+    BUR_OPTIMIZER_COUNT
+} bur_optimizer_kind;
+
+typedef struct bur_optimizer {
+    bur_optimizer_kind kind;
+    float learning_rate;
+    bur_optimizer_attr attr;
+} bur_optimizer;
+
+/** Keras' defaults: sgd 0.01; momentum 0.01, 0.9; adam 0.001, 0.9, 0.999, 1e-7. */
+BUR_API bur_optimizer bur_optimizer_default(bur_optimizer_kind kind);
+
+BUR_API const char *bur_loss_name(bur_loss loss);
+BUR_API const char *bur_optimizer_name(bur_optimizer_kind kind);
+BUR_API const char *bur_initializer_name(bur_initializer initializer);
+BUR_API bur_status bur_loss_find(bur_loss *out, const char *name);
+BUR_API bur_status bur_optimizer_find(bur_optimizer_kind *out, const char *name);
+
+typedef enum bur_mode {
+    BUR_TRAIN,    /* forward, loss, backward, update */
+    BUR_EVALUATE, /* forward, loss */
+    BUR_PREDICT,  /* forward */
+} bur_mode;
+
+typedef struct bur_graph_options {
+    int64_t batch;           /* samples of one (micro-)batch, at least 1 */
+    bur_mode mode;
+    bur_loss loss;           /* train and evaluate */
+    bur_optimizer optimizer; /* train */
+    bool accumulate;         /* gradients are kept and added up over several runs of the accumulate
+                                list before the update list runs once */
+    bool no_fuse;            /* keep the rows as the recipe has them */
+} bur_graph_options;
+
+typedef struct bur_graph bur_graph;
+
+/** Makes the graph of a recipe. BUR_E_ARG for a batch below 1 or a recipe without output; BUR_E_SHAPE,
+ * BUR_E_RANGE from the shape rules; BUR_E_NOMEM. The recipe must outlive the graph. */
+BUR_API bur_status bur_graph_create(bur_graph **out, const bur_recipe *recipe,
+                                    const bur_graph_options *options);
+BUR_API void bur_graph_destroy(bur_graph *graph);
+BUR_API const bur_graph_options *bur_graph_get_options(const bur_graph *graph);
+/** Nodes in the graph, and the operator of one in the order of execution. */
+BUR_API int32_t bur_graph_node_count(const bur_graph *graph);
+BUR_API bur_op bur_graph_node_op(const bur_graph *graph, int32_t node);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

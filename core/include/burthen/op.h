@@ -1,0 +1,204 @@
+/**
+ * burthen/op.h: the operators, their attributes and what is known of each without running it.
+ *
+ * ops.def holds one row per operator; everything here is made from it.
+ */
+#ifndef BURTHEN_OP_H
+#define BURTHEN_OP_H
+
+#include <burthen/tensor.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define BUR_MANY 65535 /* no limit on the number of inputs */
+
+typedef enum bur_op {
+#define BUR_OP_ROW(name, ...) BUR_OP_##name,
+#include "ops.def"
+#undef BUR_OP_ROW
+    BUR_OP_COUNT
+} bur_op;
+
+/** Pointwise activations, as attribute of fused operators and as layer option. */
+#define BUR_ACTIVATION_MAP(X)                                                                      \
+    X(LINEAR, "linear")         /* y = x */                                                        \
+    X(RELU, "relu")             /* y = max(x, 0) */                                                \
+    X(LEAKY_RELU, "leaky_relu") /* y = x > 0 ? x : alpha x */                                      \
+    X(TANH, "tanh")                                                                                \
+    X(SIGMOID, "sigmoid")       /* y = 1 / (1 + exp(-x)) */                                        \
+    X(SOFTMAX, "softmax")       /* of layers only: not pointwise, never in a fused row */
+
+typedef enum bur_activation {
+#define BUR_ACTIVATION_ENUM(name, text) BUR_##name,
+    BUR_ACTIVATION_MAP(BUR_ACTIVATION_ENUM)
+#undef BUR_ACTIVATION_ENUM
+    BUR_ACTIVATION_COUNT
+} bur_activation;
+
+BUR_API const char *bur_activation_name(bur_activation activation);
+
+/* Attribute structs: 32-bit fields only (they are hashed and compared as memory); zero means the
+ * default given here. */
+typedef struct bur_none_attr {
+    int32_t unused;
+} bur_none_attr;
+
+typedef struct bur_activation_attr {
+    int32_t activation; /* bur_activation, for fused rows */
+    float alpha;        /* leaky_relu's slope for x < 0 */
+} bur_activation_attr;
+
+/** y = a b; a is [m,k], or [k,m] if transpose_a; b is [k,n], or [n,k] if transpose_b.
+ * Fused: y = act(a b + bias). */
+typedef struct bur_matmul_attr {
+    int32_t transpose_a, transpose_b;
+    int32_t activation;
+    float alpha;
+} bur_matmul_attr;
+
+/** y[n,oy,ox,o] = sum x[n, oy sy + ky dy - top, ox sx + kx dx - left, c] w[ky,kx,c,o]. */
+typedef struct bur_conv2d_attr {
+    int32_t stride[2];      /* y, x; default 1 */
+    int32_t pad[4];         /* top, bottom, left, right */
+    int32_t dilation[2];    /* default 1 */
+    int32_t groups;         /* default 1 */
+    int32_t activation;
+    float alpha;
+    int32_t input_size[2];  /* conv2d_grad_x: ih, iw (the stride leaves them open) */
+    int32_t kernel_size[2]; /* conv2d_grad_w: kh, kw */
+} bur_conv2d_attr;
+
+typedef struct bur_pool2d_attr {
+    int32_t window[2];     /* y, x; window[0] * window[1] <= 256 */
+    int32_t stride[2];     /* default: the window */
+    int32_t pad[4];        /* top, bottom, left, right; each less than the window */
+    int32_t input_size[2]; /* max_pool2d_grad: ih, iw */
+} bur_pool2d_attr;
+
+typedef struct bur_dropout_attr {
+    float rate;   /* 0 <= rate < 1 */
+    int32_t node; /* the recipe's node id: part of the random key */
+} bur_dropout_attr;
+
+/** shape[0..rank) of the result: 0 copies the input's dimension, at most one -1 takes what is left. */
+typedef struct bur_reshape_attr {
+    int32_t rank;
+    int32_t shape[BUR_MAX_RANK];
+} bur_reshape_attr;
+
+/** g: gradient, t: step from 1.
+ * sgd:      p -= lr g
+ * momentum: v = momentum v + g; p -= lr (nesterov ? g + momentum v : v)
+ * adam:     m = b1 m + (1-b1) g; v = b2 v + (1-b2) g^2;
+ *           p -= lr (m / (1-b1^t)) / (sqrt(v / (1-b2^t)) + epsilon)
+ * Sources: Sutskever 2013 (momentum as PyTorch has it); Kingma and Ba, 2015. */
+typedef struct bur_optimizer_attr {
+    float momentum;
+    int32_t nesterov;
+    float beta1, beta2, epsilon;
+} bur_optimizer_attr;
+
+/** An operator's attributes; unused bytes are zero. */
+typedef union bur_attr {
+    bur_none_attr none;
+    bur_activation_attr activation;
+    bur_matmul_attr matmul;
+    bur_conv2d_attr conv2d;
+    bur_pool2d_attr pool2d;
+    bur_dropout_attr dropout;
+    bur_reshape_attr reshape;
+    bur_optimizer_attr optimizer;
+    int32_t word[16];
+} bur_attr;
+
+/** What changes from step to step, written to the device before each step, never a kernel argument.
+ * As a tensor: i32[16], the same words. */
+#define BUR_SCALAR_WORDS 16
+typedef struct bur_scalars {
+    float learning_rate;
+    float inverse_weight_sum; /* 1 / number of samples in the effective batch */
+    float correction1;        /* 1 / (1 - beta1^t), adam */
+    float correction2;        /* 1 / (1 - beta2^t), adam */
+    uint32_t seed[2];         /* low, high word */
+    uint32_t step[2];         /* global step from 0: low, high word */
+    uint32_t first_sample;    /* index of this micro-batch's first sample in the effective batch */
+    uint32_t reserved[7];
+} bur_scalars;
+
+/** A loss operator's result, f32[4]; adding results up gives the figures of an epoch. */
+enum {
+    BUR_RESULT_LOSS,     /* sum of sample losses * inverse_weight_sum: what is minimised */
+    BUR_RESULT_LOSS_SUM, /* sum of sample losses */
+    BUR_RESULT_METRIC,   /* classes: samples predicted right; values: sum of mean |x - target| */
+    BUR_RESULT_COUNT,    /* samples */
+    BUR_RESULT_WORDS
+};
+
+/** Dropout keeps element e (row-major within the sample) of sample s of the batch if
+ *     uniform(word e % 4 of philox(counter {e / 4, first_sample + s, step[0], step[1]},
+ *                                  key {seed[0], seed[1] + node})) >= rate. */
+
+enum bur_op_flag {
+    BUR_OP_BACKWARD = 1, /* appears in gradients only */
+    BUR_OP_FUSED = 2,    /* made by the fusion pass or by hand, equals other rows in sequence */
+    BUR_OP_VIEW = 4,     /* output shares the input's memory; no kernel */
+    BUR_OP_RANDOM = 8,
+    BUR_OP_LOSS = 16,
+    BUR_OP_UPDATE = 32,  /* multi-tensor: changes inputs in place, has no output */
+};
+
+enum bur_op_keep { BUR_KEEP_NONE = 0, BUR_KEEP_X0 = 1, BUR_KEEP_X1 = 2, BUR_KEEP_Y0 = 16, BUR_KEEP_Y1 = 32 };
+
+/** One operator applied to described tensors: all that shape rules, costs and backends look at. */
+typedef struct bur_call {
+    bur_op op;
+    const bur_attr *attr;
+    int32_t n_inputs, n_outputs;
+    const bur_desc *inputs, *outputs;
+} bur_call;
+
+typedef struct bur_cost {
+    double flop;  /* floating-point operations; a fused multiply-add counts 2 */
+    double bytes; /* least bytes read and written */
+} bur_cost;
+
+/** One field of an attribute struct, for parsers and printers. */
+typedef struct bur_attr_field {
+    const char *name;
+    int32_t offset;   /* in 32-bit words */
+    int32_t count;    /* array length, 1 for a scalar */
+    bool is_float;
+} bur_attr_field;
+
+typedef struct bur_op_info {
+    const char *name;
+    int32_t inputs_min, inputs_max, outputs_min, outputs_max;
+    int32_t keeps, alias, group;
+    uint32_t flags;
+    const bur_attr_field *fields; /* ends with a NULL name */
+    const char *examples;
+    bool has_gradient;
+} bur_op_info;
+
+/** The row of an operator. Static. */
+BUR_API const bur_op_info *bur_op_get(bur_op op);
+/** Finds an operator by name; BUR_E_NAME. */
+BUR_API bur_status bur_op_find(bur_op *out, const char *name);
+
+/** Reads "pad=1,1,1,1 activation=1" by the fields of `op`; BUR_E_NAME, BUR_E_FORMAT. */
+BUR_API bur_status bur_attr_parse(bur_attr *out, bur_op op, const char *text);
+
+/** Checks the inputs of `call` (its outputs pointer is ignored, n_outputs says how many are wanted)
+ * and fills outputs[0..n_outputs). BUR_E_SHAPE, BUR_E_DTYPE, BUR_E_RANGE, BUR_E_ARG with both shapes
+ * in the message. */
+BUR_API bur_status bur_op_infer(const bur_call *call, bur_desc *outputs);
+
+/** Work and least traffic of a call whose shapes were inferred. */
+BUR_API bur_cost bur_op_cost(const bur_call *call);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

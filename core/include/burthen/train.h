@@ -1,0 +1,120 @@
+/**
+ * burthen/train.h: planning a run, fitting, evaluating, saving and loading.
+ */
+#ifndef BURTHEN_TRAIN_H
+#define BURTHEN_TRAIN_H
+
+#include <burthen/data.h>
+#include <burthen/format.h>
+#include <burthen/nn.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** One finished epoch. Metric: accuracy for classes, mean absolute error for values. NaN where there
+ * is no validation set. */
+typedef struct bur_epoch {
+    int64_t epoch; /* from 1 */
+    int64_t updates; /* optimizer steps so far */
+    double loss, metric, val_loss, val_metric;
+    double seconds, samples_per_s, learning_rate;
+    double wait_s; /* of the training loop for the loader */
+} bur_epoch;
+
+/** Progress within an epoch; loss and metric are means over the epoch so far. */
+typedef struct bur_progress {
+    int64_t epoch, epochs, step, steps;
+    double loss, metric, samples_per_s, eta_s;
+} bur_progress;
+
+typedef enum bur_event { BUR_EVENT_PLANNED, BUR_EVENT_PROGRESS, BUR_EVENT_EPOCH, BUR_EVENT_NOTE } bur_event;
+
+/** Called from the training thread. `data` is const bur_run_plan* (planned, before anything is
+ * allocated), bur_progress* (at most 10 times a second), bur_epoch* or char* (a note for the user).
+ * Anything but BUR_OK ends training after this step with that status. */
+typedef bur_status (*bur_callback)(void *user, bur_event event, const void *data);
+
+/** Zero in a field means its default. */
+typedef struct bur_fit_options {
+    int64_t batch;            /* effective batch; 32 */
+    int64_t epochs;           /* 1 */
+    int64_t accumulate;       /* micro-batches per update; 1; must divide batch */
+    bur_optimizer optimizer;  /* learning_rate 0: adam with its defaults */
+    bur_loss loss;            /* cross_entropy for classes, mse for values */
+    double validation_split;  /* the last share of the training samples, taken before shuffling */
+    uint64_t seed;
+    uint64_t budget_bytes;    /* what the run may use; 0: what the device has */
+    double snapshot_s;        /* seconds between host copies of the parameters on a device; 10 */
+    int64_t max_steps;        /* stop after so many updates; 0: no limit */
+    bool fallback_off;        /* neither unsupported operators nor a lost device go to the CPU */
+    bur_callback callback;
+    void *callback_user;
+} bur_fit_options;
+
+/** What a run will take, known before its first allocation. */
+typedef struct bur_run_plan {
+    const char *model;
+    char device[BUR_NAME_BYTES];
+    int64_t batch, accumulate;
+    uint64_t budget_bytes;
+    uint64_t peak_bytes;                      /* the sum of bytes[] */
+    uint64_t device_bytes;                    /* of peak_bytes: in the device's own memory */
+    uint64_t bytes[BUR_BYTE_CLASS_COUNT];
+    size_t arena_bytes, lower_bound_bytes;    /* largest over the run's sessions */
+    const char *binds;                        /* "RAM", "cgroup limit", "device memory", "given budget" */
+    bool fits;
+    int32_t fallback_nodes;
+} bur_run_plan;
+
+/** Plans a run of `recipe` on `target`: training session, partial last batch, evaluation, loader, data
+ * set, snapshot, runtime. Nothing is allocated on the device. `test` may be NULL. Host bytes of a device
+ * with its own memory count against the host's budget, its own against the device's.
+ * BUR_OK even if it does not fit (see `fits`). */
+BUR_API bur_status bur_run_plan_make(bur_run_plan *out, const bur_recipe *recipe,
+                                     const bur_target *target, const bur_target *fallback,
+                                     const bur_dataset_info *train, const bur_dataset_info *test,
+                                     const bur_fit_options *options);
+
+/** The largest batch whose plan fits the budget, 0 if not even one sample does. */
+BUR_API bur_status bur_run_plan_largest(int64_t *out, const bur_recipe *recipe,
+                                        const bur_target *target, const bur_target *fallback,
+                                        const bur_dataset_info *train, const bur_dataset_info *test,
+                                        const bur_fit_options *options);
+
+/** A run: planned, allocated, trained, evaluated. */
+typedef struct bur_trainer bur_trainer;
+
+/** Plans the run, tells it by BUR_EVENT_PLANNED, refuses with BUR_E_BUDGET (both numbers and what would
+ * fit), then allocates and initialises. Recipe and data must outlive the trainer. */
+BUR_API bur_status bur_trainer_create(bur_trainer **out, bur_device *device,
+                                      const bur_recipe *recipe, const bur_data *data,
+                                      const bur_fit_options *options);
+BUR_API void bur_trainer_destroy(bur_trainer *trainer);
+BUR_API const bur_run_plan *bur_trainer_plan(const bur_trainer *trainer);
+/** The device in use: the CPU after a device was lost. */
+BUR_API bur_device *bur_trainer_device(const bur_trainer *trainer);
+/** The training session, for reading parameters and profiles. */
+BUR_API bur_session *bur_trainer_session(bur_trainer *trainer);
+
+/** Trains options.epochs epochs. BUR_E_DIVERGED when the loss is no number; BUR_E_STOPPED after
+ * bur_trainer_stop; the callback's status. What was trained until then is kept. */
+BUR_API bur_status bur_trainer_fit(bur_trainer *trainer);
+/** Asks a fit to end after the present step; may be called from a signal handler or other thread. */
+BUR_API void bur_trainer_stop(bur_trainer *trainer);
+/** The epochs so far. Borrowed until the next fit. */
+BUR_API const bur_epoch *bur_trainer_history(const bur_trainer *trainer, int64_t *count);
+
+/** Mean loss and metric over a data set. */
+BUR_API bur_status bur_trainer_evaluate(bur_trainer *trainer, const bur_dataset *dataset,
+                                        double *loss, double *metric);
+
+/** Saves or loads parameters (and, with `state`, optimizer state) as safetensors. Loading checks every
+ * name, dtype and shape before the first is written: BUR_E_FORMAT names the first difference. */
+BUR_API bur_status bur_trainer_save(bur_trainer *trainer, const char *path, bool state);
+BUR_API bur_status bur_trainer_load(bur_trainer *trainer, const char *path, bool state);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
