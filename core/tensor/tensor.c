@@ -9,7 +9,7 @@
 
 static const struct {
     const char *name;
-    size_t bytes;
+    size_t bytes = 0;
 } dtypes[BUR_DTYPE_COUNT] = {
 #define ROW(name, text, bytes) [BUR_##name] = {text, bytes},
     BUR_DTYPE_MAP(ROW)
@@ -59,9 +59,9 @@ bur_status bur_shape_count(int64_t *out, const bur_shape *shape)
 
 bur_status bur_shape_bytes(size_t *out, const bur_shape *shape, bur_dtype dtype)
 {
-    int64_t count;
+    int64_t count = 0;
     BUR_TRY(bur_shape_count(&count, shape));
-    size_t bytes;
+    size_t bytes = 0;
     if (!bur_size_multiply(&bytes, (size_t)count, bur_dtype_bytes(dtype)) || bytes > PTRDIFF_MAX) {
         char text[BUR_SHAPE_TEXT];
         return bur_fail(BUR_E_RANGE, "shape %s as %s is more than 2^63 bytes",
@@ -111,7 +111,7 @@ size_t bur_desc_bytes(const bur_desc *desc)
 struct bur_tensor {
     bur_context *context;
     bur_desc desc;
-    size_t bytes;
+    size_t bytes = 0;
     void *data;
 };
 
@@ -120,7 +120,7 @@ bur_status bur_tensor_create(bur_tensor **out, bur_context *context, bur_dtype d
 {
     if (out == NULL || context == NULL || shape == NULL || (unsigned)dtype >= BUR_DTYPE_COUNT)
         return bur_fail(BUR_E_ARG, "bur_tensor_create: NULL argument or unknown dtype %d", (int)dtype);
-    size_t bytes;
+    size_t bytes = 0;
     BUR_TRY(bur_shape_bytes(&bytes, shape, dtype));
     bur_tensor *tensor = bur_alloc(context, sizeof *tensor);
     if (tensor == NULL)
