@@ -9,7 +9,7 @@
 
 static const struct {
     const char *name;
-    size_t bytes = 0;
+    size_t bytes;
 } dtypes[BUR_DTYPE_COUNT] = {
 #define ROW(name, text, bytes) [BUR_##name] = {text, bytes},
     BUR_DTYPE_MAP(ROW)
@@ -111,7 +111,7 @@ size_t bur_desc_bytes(const bur_desc *desc)
 struct bur_tensor {
     bur_context *context;
     bur_desc desc;
-    size_t bytes = 0;
+    size_t bytes;
     void *data;
 };
 
