@@ -30,12 +30,12 @@ bur_status bur_context_create(bur_context **out, const bur_context_options *opti
     if (options == NULL)
         options = &none;
     if (options->threads < 0 || options->threads > MAX_THREADS)
-        return bur_fail(BUR_E_ARG, "%d threads; 1 to %d are possible", options->threads, MAX_THREADS);
+        return bur_fail(BUR_E_ARG, "%d threads; 1 to %d are possible", options->threads,
+                        MAX_THREADS);
     const bool own = options->allocator.allocate != NULL && options->allocator.release != NULL;
     const bur_allocator allocator = own ? options->allocator : bur__default_allocator;
 
-    bur_context *context =
-        allocator.allocate(allocator.user, sizeof *context, sizeof(max_align_t));
+    bur_context *context = allocator.allocate(allocator.user, sizeof *context, sizeof(max_align_t));
     if (context == NULL)
         return bur_fail(BUR_E_NOMEM, "no memory for a context");
     memset(context, 0, sizeof *context);

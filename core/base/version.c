@@ -2,7 +2,7 @@
 #include <burthen/base.h>
 
 #define TEXT_(x) #x
-#define TEXT(x) TEXT_(x)
+#define TEXT(x)  TEXT_(x)
 
 #ifndef BUR_BUILD_ONEDNN
 #define BUR_BUILD_ONEDNN "no oneDNN"

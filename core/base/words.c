@@ -6,8 +6,8 @@
 
 enum { MAX_WORD = 63 };
 
-int32_t bur_word_find(const char *word, int32_t count, const char *(*name)(const void *user, int32_t i),
-                      const void *user)
+int32_t bur_word_find(const char *word, int32_t count,
+                      const char *(*name)(const void *user, int32_t i), const void *user)
 {
     for (int32_t i = 0; i < count; i++)
         if (strcmp(word, name(user, i)) == 0)
@@ -46,7 +46,8 @@ const char *bur_word_nearest(const char *word, int32_t count,
     int32_t least = length < 6 ? 2 : (int32_t)length / 3 + 1;
     for (int32_t i = 0; i < count; i++) {
         const char *candidate = name(user, i);
-        const int32_t d = length >= 3 && strncmp(word, candidate, length) == 0 ? 0 : distance(word, candidate);
+        const int32_t d =
+            length >= 3 && strncmp(word, candidate, length) == 0 ? 0 : distance(word, candidate);
         if (d < least) {
             least = d;
             nearest = candidate;

@@ -119,7 +119,8 @@ bur_status bur_tensor_create(bur_tensor **out, bur_context *context, bur_dtype d
                              const bur_shape *shape)
 {
     if (out == NULL || context == NULL || shape == NULL || (unsigned)dtype >= BUR_DTYPE_COUNT)
-        return bur_fail(BUR_E_ARG, "bur_tensor_create: NULL argument or unknown dtype %d", (int)dtype);
+        return bur_fail(BUR_E_ARG, "bur_tensor_create: NULL argument or unknown dtype %d",
+                        (int)dtype);
     size_t bytes = 0;
     BUR_TRY(bur_shape_bytes(&bytes, shape, dtype));
     bur_tensor *tensor = bur_alloc(context, sizeof *tensor);

@@ -2,9 +2,9 @@
  * burthen/backend.h: what a backend is. For authors of backends; users need burthen/run.h.
  *
  * A backend is a table of functions. A NULL entry means "not offered" where the comment says so.
- * The order of use: enumerate, open, then for every node of a planned graph supports, scratch, build
- * and bind; then run and sync, thousands of times. Everything a step needs was bound before: run
- * neither allocates nor looks up. A device is used by one thread at a time.
+ * The order of use: enumerate, open, then for every node of a planned graph supports, scratch,
+ * build and bind; then run and sync, thousands of times. Everything a step needs was bound before:
+ * run neither allocates nor looks up. A device is used by one thread at a time.
  */
 #ifndef BURTHEN_BACKEND_H
 #define BURTHEN_BACKEND_H
@@ -16,8 +16,8 @@ extern "C" {
 #endif
 
 #define BUR_BACKEND_VERSION 1u
-#define BUR_NAME_BYTES 64
-#define BUR_TEXT_BYTES 160
+#define BUR_NAME_BYTES      64
+#define BUR_TEXT_BYTES      160
 
 typedef enum bur_device_kind { BUR_DEVICE_CPU, BUR_DEVICE_GPU, BUR_DEVICE_OTHER } bur_device_kind;
 
@@ -28,19 +28,19 @@ typedef struct bur_device_info {
     char alias[BUR_NAME_BYTES];       /* a second name: "cl:1.0" (platform.device), or "" */
     char description[BUR_TEXT_BYTES]; /* "NVIDIA GeForce RTX 4060" */
     char vendor[BUR_TEXT_BYTES];
-    char driver[BUR_TEXT_BYTES];      /* platform and version, changes when the driver does */
-    int32_t kind;                     /* bur_device_kind */
-    int32_t index;                    /* of the backend's own counting, for open */
+    char driver[BUR_TEXT_BYTES]; /* platform and version, changes when the driver does */
+    int32_t kind;                /* bur_device_kind */
+    int32_t index;               /* of the backend's own counting, for open */
     int32_t compute_units;
-    int32_t unified;                  /* shares memory with the host */
-    int32_t trains;                   /* 1 if usable for training, else `reason` says why not */
-    int32_t assumed;                  /* described, not present */
-    uint64_t memory_bytes;            /* total */
-    uint64_t free_bytes;              /* 0 if the driver does not tell */
-    uint64_t max_alloc_bytes;         /* largest single buffer */
-    uint32_t align_bytes;             /* of tensors in a buffer, a power of two */
-    uint32_t max_group_size;          /* OpenCL: work-items in a work-group */
-    uint64_t local_bytes;             /* OpenCL: local memory, 0 if it is emulated in global memory */
+    int32_t unified;          /* shares memory with the host */
+    int32_t trains;           /* 1 if usable for training, else `reason` says why not */
+    int32_t assumed;          /* described, not present */
+    uint64_t memory_bytes;    /* total */
+    uint64_t free_bytes;      /* 0 if the driver does not tell */
+    uint64_t max_alloc_bytes; /* largest single buffer */
+    uint32_t align_bytes;     /* of tensors in a buffer, a power of two */
+    uint32_t max_group_size;  /* OpenCL: work-items in a work-group */
+    uint64_t local_bytes;     /* OpenCL: local memory, 0 if it is emulated in global memory */
     char reason[BUR_TEXT_BYTES];
 } bur_device_info;
 
@@ -76,12 +76,12 @@ typedef struct bur_backend {
     bur_status (*write)(bur_buffer *buffer, size_t offset, const void *data, size_t bytes);
     bur_status (*read)(bur_buffer *buffer, size_t offset, void *data, size_t bytes);
     bur_status (*fill)(bur_buffer *buffer, size_t offset, int value, size_t bytes);
-    /** The buffer's address in host memory, stable for its life; NULL entry or NULL result if it has
-     * none. */
+    /** The buffer's address in host memory, stable for its life; NULL entry or NULL result if it
+     * has none. */
     void *(*map)(bur_buffer *buffer);
 
-    /** Whether the backend has a kernel for the call on such a device; if not, reason[BUR_TEXT_BYTES]
-     * says why. A pure function. */
+    /** Whether the backend has a kernel for the call on such a device; if not,
+     * reason[BUR_TEXT_BYTES] says why. A pure function. */
     bool (*supports)(const bur_device_info *info, const bur_call *call, char *reason);
 
     /** Scratch bytes the call's kernel needs while it runs; a pure function of its arguments and

@@ -17,7 +17,7 @@ extern "C" {
 #endif
 
 #if defined(__GNUC__)
-#define BUR_API __attribute__((visibility("default")))
+#define BUR_API                 __attribute__((visibility("default")))
 #define BUR_PRINTF(line, first) __attribute__((format(printf, line, first)))
 #else
 #define BUR_API
@@ -65,7 +65,8 @@ BUR_API const char *bur_last_error(void);
  * returns `status`. For library code, backends and user callbacks. */
 BUR_API bur_status bur_fail(bur_status status, const char *format, ...) BUR_PRINTF(2, 3);
 
-/** Prepends "context: " to the error line of a failure that is being forwarded; returns `status`. */
+/** Prepends "context: " to the error line of a failure that is being forwarded; returns `status`.
+ */
 BUR_API bur_status bur_fail_in(bur_status status, const char *format, ...) BUR_PRINTF(2, 3);
 
 /** Forwards a failure. */
@@ -99,11 +100,11 @@ typedef struct bur_allocator {
 
 /** Zero in a field means its default. */
 typedef struct bur_context_options {
-    bur_allocator allocator;  /* default: the C library's */
-    bur_log_function log;     /* default: silent */
+    bur_allocator allocator; /* default: the C library's */
+    bur_log_function log;    /* default: silent */
     void *log_user;
-    bur_log_level log_level;  /* the finest level that is delivered; default BUR_LOG_ERROR */
-    int threads;              /* compute threads; default: the processors this process may use */
+    bur_log_level log_level; /* the finest level that is delivered; default BUR_LOG_ERROR */
+    int threads;             /* compute threads; default: the processors this process may use */
 } bur_context_options;
 
 typedef struct bur_context bur_context;
@@ -121,15 +122,15 @@ BUR_API int bur_context_threads(const bur_context *context);
 
 /** What the context's allocator has handed out so far. */
 typedef struct bur_memory_stats {
-    uint64_t calls;      /* successful allocations so far */
-    size_t live_bytes;   /* held now */
-    size_t peak_bytes;   /* most ever held */
+    uint64_t calls;    /* successful allocations so far */
+    size_t live_bytes; /* held now */
+    size_t peak_bytes; /* most ever held */
 } bur_memory_stats;
 
 BUR_API bur_memory_stats bur_context_memory(const bur_context *context);
 
-/** Memory of the context's allocator: zeroed, aligned to 64 bytes. NULL and BUR_E_NOMEM's error line
- * if there is none. bur_free takes NULL. */
+/** Memory of the context's allocator: zeroed, aligned to 64 bytes. NULL and BUR_E_NOMEM's error
+ * line if there is none. bur_free takes NULL. */
 BUR_API void *bur_alloc(bur_context *context, size_t bytes);
 BUR_API void *bur_alloc_array(bur_context *context, size_t count, size_t element_bytes);
 BUR_API void *bur_alloc_aligned(bur_context *context, size_t bytes, size_t alignment);
@@ -144,8 +145,8 @@ BUR_API void bur_log(const bur_context *context, bur_log_level level, const char
 /** The index of `word` among `count` names, read by name(user, i); -1 if absent. */
 BUR_API int32_t bur_word_find(const char *word, int32_t count,
                               const char *(*name)(const void *user, int32_t i), const void *user);
-/** The name nearest to `word`, for "did you mean": it starts with `word`, or the edit distance is at
- * most a third of the word's length (at least 1). NULL if none is near. */
+/** The name nearest to `word`, for "did you mean": it starts with `word`, or the edit distance is
+ * at most a third of the word's length (at least 1). NULL if none is near. */
 BUR_API const char *bur_word_nearest(const char *word, int32_t count,
                                      const char *(*name)(const void *user, int32_t i),
                                      const void *user);
@@ -153,7 +154,8 @@ BUR_API const char *bur_word_nearest(const char *word, int32_t count,
 /** Nanoseconds of a monotonic clock. */
 BUR_API int64_t bur_time_ns(void);
 
-/** "0.1.0", and one line with the options this build was made with ("oneDNN 2.6.3, OpenMP, ..."). */
+/** "0.1.0", and one line with the options this build was made with ("oneDNN 2.6.3, OpenMP, ...").
+ */
 BUR_API const char *bur_version(void);
 BUR_API const char *bur_build_info(void);
 
@@ -162,7 +164,10 @@ BUR_API const char *bur_build_info(void);
 BUR_API void bur_philox(uint32_t out[4], const uint32_t counter[4], const uint32_t key[2]);
 
 /** Uniform f32 in [0, 1) from one 32-bit word: the top 24 bits times 2^-24. */
-static inline float bur_uniform(uint32_t word) { return (float)(word >> 8) * 0x1p-24f; }
+static inline float bur_uniform(uint32_t word)
+{
+    return (float)(word >> 8) * 0x1p-24f;
+}
 
 #ifdef __cplusplus
 }

@@ -17,11 +17,11 @@ typedef struct bur_dataset bur_dataset;
 
 typedef struct bur_dataset_info {
     const char *name;
-    int64_t count;      /* samples */
-    bur_shape sample;   /* of one x, without batch dimension */
-    int32_t classes;    /* labels are i32 in [0, classes); 0: the targets are values */
-    bur_shape target;   /* of one target if values (f32), else rank 0 */
-    size_t bytes;       /* held in memory for these samples (a view holds none of its own) */
+    int64_t count;    /* samples */
+    bur_shape sample; /* of one x, without batch dimension */
+    int32_t classes;  /* labels are i32 in [0, classes); 0: the targets are values */
+    bur_shape target; /* of one target if values (f32), else rank 0 */
+    size_t bytes;     /* held in memory for these samples (a view holds none of its own) */
 } bur_dataset_info;
 
 /** Training and test part; test may be NULL. */
@@ -30,22 +30,22 @@ typedef struct bur_data {
 } bur_data;
 
 typedef struct bur_data_options {
-    uint64_t seed;      /* of drawn data */
-    int64_t count;      /* training samples of drawn data; 0: the set's default */
-    float noise;        /* of drawn data; negative: the set's default */
-    bur_shape sample;   /* random */
-    int32_t classes;    /* random; 0: values */
+    uint64_t seed;    /* of drawn data */
+    int64_t count;    /* training samples of drawn data; 0: the set's default */
+    float noise;      /* of drawn data; negative: the set's default */
+    bur_shape sample; /* random */
+    int32_t classes;  /* random; 0: values */
 } bur_data_options;
 
 /** Opens data by name: fashion-mnist, digits, xor, spiral, linear, random, or the path of a folder
  * that holds the four IDX files (.gz or plain). Every length is checked before memory is taken.
- * Errors: BUR_E_NAME with "did you mean"; BUR_E_FILE naming the file and how to get it; BUR_E_FORMAT
- * naming file and both numbers; BUR_E_NOMEM. `options` may be NULL. */
+ * Errors: BUR_E_NAME with "did you mean"; BUR_E_FILE naming the file and how to get it;
+ * BUR_E_FORMAT naming file and both numbers; BUR_E_NOMEM. `options` may be NULL. */
 BUR_API bur_status bur_data_open(bur_data *out, bur_context *context, const char *name,
                                  const bur_data_options *options);
 BUR_API void bur_data_close(bur_data *data);
-/** What bur_data_open would give, from names and file headers alone: `train` and `test` (may be NULL).
- * Reads no samples; for plans. */
+/** What bur_data_open would give, from names and file headers alone: `train` and `test` (may be
+ * NULL). Reads no samples; for plans. */
 BUR_API bur_status bur_data_describe(bur_dataset_info *train, bur_dataset_info *test,
                                      bur_context *context, const char *name,
                                      const bur_data_options *options);
@@ -58,7 +58,8 @@ BUR_API const char *bur_data_name(int32_t index, const char **text);
 BUR_API bur_status bur_dataset_from_arrays(bur_dataset **out, bur_context *context,
                                            const bur_dataset_info *info, bur_dtype x_dtype,
                                            const void *x, const void *target);
-/** Samples [first, first + count) of a set, sharing its memory; the parent must outlive the view. */
+/** Samples [first, first + count) of a set, sharing its memory; the parent must outlive the view.
+ */
 BUR_API bur_status bur_dataset_view(bur_dataset **out, const bur_dataset *parent, int64_t first,
                                     int64_t count);
 BUR_API void bur_dataset_destroy(bur_dataset *dataset);
@@ -68,17 +69,17 @@ BUR_API size_t bur_dataset_target_bytes(const bur_dataset_info *info);
 /** True if a label set is in label order (a validation split off its end would miss classes). */
 BUR_API bool bur_dataset_is_sorted(const bur_dataset *dataset);
 /** Copies samples `rows` into x [n, sample...] f32 and target [n, ...]. */
-BUR_API void bur_dataset_gather(const bur_dataset *dataset, const int64_t *rows, int64_t n, float *x,
-                                void *target);
+BUR_API void bur_dataset_gather(const bur_dataset *dataset, const int64_t *rows, int64_t n,
+                                float *x, void *target);
 
 /* ---- loader ---- */
 
 typedef struct bur_loader_options {
-    int64_t batch;     /* at least 1; the last batch of an epoch may be smaller */
-    bool shuffle;      /* a new permutation every epoch, from (seed, epoch) */
+    int64_t batch; /* at least 1; the last batch of an epoch may be smaller */
+    bool shuffle;  /* a new permutation every epoch, from (seed, epoch) */
     uint64_t seed;
-    int32_t depth;     /* batches prepared ahead; 0: 2 */
-    int32_t threads;   /* 0: 1 */
+    int32_t depth;   /* batches prepared ahead; 0: 2 */
+    int32_t threads; /* 0: 1 */
 } bur_loader_options;
 
 typedef struct bur_batch {
@@ -96,7 +97,8 @@ BUR_API void bur_loader_destroy(bur_loader *loader);
 BUR_API size_t bur_loader_bytes(const bur_dataset_info *info, const bur_loader_options *options);
 /** Begins epoch number `epoch` (any; drops what was prepared). */
 BUR_API bur_status bur_loader_start(bur_loader *loader, int64_t epoch);
-/** The next batch in order, valid until the next call. Batches do not depend on the thread count. */
+/** The next batch in order, valid until the next call. Batches do not depend on the thread count.
+ */
 BUR_API bur_status bur_loader_next(bur_loader *loader, bur_batch *out);
 /** Nanoseconds that bur_loader_next has waited since bur_loader_start. */
 BUR_API int64_t bur_loader_wait_ns(const bur_loader *loader);

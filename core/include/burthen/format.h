@@ -25,8 +25,8 @@ BUR_API bur_status bur_safetensors_save(bur_context *context, const char *path,
                                         const char *const *metadata, int32_t n_metadata);
 
 typedef struct bur_safetensors bur_safetensors;
-/** Opens and checks a file: header length, JSON, names, dtypes, shapes, offsets (no overlap, no gap,
- * none past the end). BUR_E_FILE, BUR_E_FORMAT naming the tensor and both numbers. */
+/** Opens and checks a file: header length, JSON, names, dtypes, shapes, offsets (no overlap, no
+ * gap, none past the end). BUR_E_FILE, BUR_E_FORMAT naming the tensor and both numbers. */
 BUR_API bur_status bur_safetensors_open(bur_safetensors **out, bur_context *context,
                                         const char *path);
 BUR_API void bur_safetensors_close(bur_safetensors *file);

@@ -34,7 +34,7 @@ typedef enum bur_initializer {
 #define BUR_INITIALIZER_ENUM(name, text) BUR_INIT_##name,
     BUR_INITIALIZER_MAP(BUR_INITIALIZER_ENUM)
 #undef BUR_INITIALIZER_ENUM
-    BUR_INITIALIZER_COUNT
+        BUR_INITIALIZER_COUNT
 } bur_initializer;
 
 BUR_API bur_status bur_recipe_create(bur_recipe **out, bur_context *context, const char *name);
@@ -98,7 +98,7 @@ typedef enum bur_loss {
 #define BUR_LOSS_ENUM(name, text) BUR_LOSS_##name,
     BUR_LOSS_MAP(BUR_LOSS_ENUM)
 #undef BUR_LOSS_ENUM
-    BUR_LOSS_COUNT
+        BUR_LOSS_COUNT
 } bur_loss;
 
 #define BUR_OPTIMIZER_MAP(X)                                                                       \
@@ -110,7 +110,7 @@ typedef enum bur_optimizer_kind {
 #define BUR_OPTIMIZER_ENUM(name, op, slots) BUR_##name,
     BUR_OPTIMIZER_MAP(BUR_OPTIMIZER_ENUM)
 #undef BUR_OPTIMIZER_ENUM
-    BUR_OPTIMIZER_COUNT
+        BUR_OPTIMIZER_COUNT
 } bur_optimizer_kind;
 
 typedef struct bur_optimizer {
@@ -135,7 +135,7 @@ typedef enum bur_mode {
 } bur_mode;
 
 typedef struct bur_graph_options {
-    int64_t batch;           /* samples of one (micro-)batch, at least 1 */
+    int64_t batch; /* samples of one (micro-)batch, at least 1 */
     bur_mode mode;
     bur_loss loss;           /* train and evaluate */
     bur_optimizer optimizer; /* train */
@@ -146,8 +146,8 @@ typedef struct bur_graph_options {
 
 typedef struct bur_graph bur_graph;
 
-/** Makes the graph of a recipe. BUR_E_ARG for a batch below 1 or a recipe without output; BUR_E_SHAPE,
- * BUR_E_RANGE from the shape rules; BUR_E_NOMEM. The recipe must outlive the graph. */
+/** Makes the graph of a recipe. BUR_E_ARG for a batch below 1 or a recipe without output;
+ * BUR_E_SHAPE, BUR_E_RANGE from the shape rules; BUR_E_NOMEM. The recipe must outlive the graph. */
 BUR_API bur_status bur_graph_create(bur_graph **out, const bur_recipe *recipe,
                                     const bur_graph_options *options);
 BUR_API void bur_graph_destroy(bur_graph *graph);

@@ -25,14 +25,14 @@ typedef enum bur_layer_kind {
 /** A layer's settings; make it with the functions below or by designated initialisers. */
 typedef struct bur_layer {
     bur_layer_kind kind;
-    const char *name;           /* NULL: type and a running number, "dense1" */
-    int32_t units;              /* dense: outputs; conv2d: filters */
-    int32_t kernel[2];          /* conv2d: kernel; max_pooling2d: window; y, x */
-    int32_t stride[2];          /* 0: 1 for conv2d, the window for max_pooling2d */
+    const char *name;  /* NULL: type and a running number, "dense1" */
+    int32_t units;     /* dense: outputs; conv2d: filters */
+    int32_t kernel[2]; /* conv2d: kernel; max_pooling2d: window; y, x */
+    int32_t stride[2]; /* 0: 1 for conv2d, the window for max_pooling2d */
     bur_padding padding;
-    bur_activation activation;  /* dense, conv2d, activation */
-    float alpha;                /* leaky_relu; 0: 0.3 */
-    float rate;                 /* dropout */
+    bur_activation activation; /* dense, conv2d, activation */
+    float alpha;               /* leaky_relu; 0: 0.3 */
+    float rate;                /* dropout */
     bool no_bias;
     bur_initializer weight_initializer; /* 0 (zeros) means glorot_uniform */
 } bur_layer;
@@ -47,12 +47,13 @@ BUR_API bur_layer bur_activate(bur_activation activation);
 
 /** A list of layers; unbuilt until its input shape is known. */
 typedef struct bur_sequential bur_sequential;
-BUR_API bur_status bur_sequential_create(bur_sequential **out, bur_context *context, const char *name);
+BUR_API bur_status bur_sequential_create(bur_sequential **out, bur_context *context,
+                                         const char *name);
 BUR_API void bur_sequential_destroy(bur_sequential *sequential);
 /** Appends a copy of `layer`; BUR_E_ARG for settings out of range. */
 BUR_API bur_status bur_sequential_add(bur_sequential *sequential, const bur_layer *layer);
-/** Makes the recipe for inputs of `sample` (without batch dimension); yours to destroy. May be called
- * again for another shape. BUR_E_SHAPE names the layer and both shapes. */
+/** Makes the recipe for inputs of `sample` (without batch dimension); yours to destroy. May be
+ * called again for another shape. BUR_E_SHAPE names the layer and both shapes. */
 BUR_API bur_status bur_sequential_build(const bur_sequential *sequential, const bur_shape *sample,
                                         bur_recipe **out);
 
@@ -60,18 +61,18 @@ BUR_API bur_status bur_sequential_build(const bur_sequential *sequential, const 
 
 typedef struct bur_zoo_info {
     const char *name;
-    const char *text;    /* one line for listings */
-    bur_shape sample;    /* default input */
-    int32_t classes;     /* default */
+    const char *text; /* one line for listings */
+    bur_shape sample; /* default input */
+    int32_t classes;  /* default */
 } bur_zoo_info;
 
 typedef struct bur_zoo_options {
-    bur_shape sample;     /* rank 0: the model's default */
-    int32_t classes;      /* 0: the model's default; 1 with `values`: a linear head */
-    bool values;          /* a linear head for regression */
-    const char *hidden;   /* mlp: "128-64-32"; NULL: default */
-    float width;          /* multiplies filters and units, 0: 1 */
-    float dropout;        /* before the last dense layer, 0: none */
+    bur_shape sample;   /* rank 0: the model's default */
+    int32_t classes;    /* 0: the model's default; 1 with `values`: a linear head */
+    bool values;        /* a linear head for regression */
+    const char *hidden; /* mlp: "128-64-32"; NULL: default */
+    float width;        /* multiplies filters and units, 0: 1 */
+    float dropout;      /* before the last dense layer, 0: none */
 } bur_zoo_options;
 
 BUR_API int32_t bur_zoo_count(void);
@@ -80,8 +81,8 @@ BUR_API const bur_zoo_info *bur_zoo_at(int32_t index);
 BUR_API bur_status bur_zoo_create(bur_recipe **out, bur_context *context, const char *name,
                                   const bur_zoo_options *options);
 
-/** Fills `values` (desc's count of f32) as `initializer` says; `parameter` and `seed` key the random
- * numbers, so a parameter's start does not depend on what stands before it. */
+/** Fills `values` (desc's count of f32) as `initializer` says; `parameter` and `seed` key the
+ * random numbers, so a parameter's start does not depend on what stands before it. */
 BUR_API void bur_initialize(float *values, const bur_desc *desc, bur_initializer initializer,
                             uint64_t seed, int32_t parameter);
 /** Writes start values into all parameters and zero into all optimizer state of a session. */

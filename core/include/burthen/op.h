@@ -27,14 +27,14 @@ typedef enum bur_op {
     X(RELU, "relu")             /* y = max(x, 0) */                                                \
     X(LEAKY_RELU, "leaky_relu") /* y = x > 0 ? x : alpha x */                                      \
     X(TANH, "tanh")                                                                                \
-    X(SIGMOID, "sigmoid")       /* y = 1 / (1 + exp(-x)) */                                        \
-    X(SOFTMAX, "softmax")       /* of layers only: not pointwise, never in a fused row */
+    X(SIGMOID, "sigmoid") /* y = 1 / (1 + exp(-x)) */                                              \
+    X(SOFTMAX, "softmax") /* of layers only: not pointwise, never in a fused row */
 
 typedef enum bur_activation {
 #define BUR_ACTIVATION_ENUM(name, text) BUR_##name,
     BUR_ACTIVATION_MAP(BUR_ACTIVATION_ENUM)
 #undef BUR_ACTIVATION_ENUM
-    BUR_ACTIVATION_COUNT
+        BUR_ACTIVATION_COUNT
 } bur_activation;
 
 BUR_API const char *bur_activation_name(bur_activation activation);
@@ -60,10 +60,10 @@ typedef struct bur_matmul_attr {
 
 /** y[n,oy,ox,o] = sum x[n, oy sy + ky dy - top, ox sx + kx dx - left, c] w[ky,kx,c,o]. */
 typedef struct bur_conv2d_attr {
-    int32_t stride[2];      /* y, x; default 1 */
-    int32_t pad[4];         /* top, bottom, left, right */
-    int32_t dilation[2];    /* default 1 */
-    int32_t groups;         /* default 1 */
+    int32_t stride[2];   /* y, x; default 1 */
+    int32_t pad[4];      /* top, bottom, left, right */
+    int32_t dilation[2]; /* default 1 */
+    int32_t groups;      /* default 1 */
     int32_t activation;
     float alpha;
     int32_t input_size[2];  /* conv2d_grad_x: ih, iw (the stride leaves them open) */
@@ -82,7 +82,8 @@ typedef struct bur_dropout_attr {
     int32_t node; /* the recipe's node id: part of the random key */
 } bur_dropout_attr;
 
-/** shape[0..rank) of the result: 0 copies the input's dimension, at most one -1 takes what is left. */
+/** shape[0..rank) of the result: 0 copies the input's dimension, at most one -1 takes what is left.
+ */
 typedef struct bur_reshape_attr {
     int32_t rank;
     int32_t shape[BUR_MAX_RANK];
@@ -146,10 +147,16 @@ enum bur_op_flag {
     BUR_OP_VIEW = 4,     /* output shares the input's memory; no kernel */
     BUR_OP_RANDOM = 8,
     BUR_OP_LOSS = 16,
-    BUR_OP_UPDATE = 32,  /* multi-tensor: changes inputs in place, has no output */
+    BUR_OP_UPDATE = 32, /* multi-tensor: changes inputs in place, has no output */
 };
 
-enum bur_op_keep { BUR_KEEP_NONE = 0, BUR_KEEP_X0 = 1, BUR_KEEP_X1 = 2, BUR_KEEP_Y0 = 16, BUR_KEEP_Y1 = 32 };
+enum bur_op_keep {
+    BUR_KEEP_NONE = 0,
+    BUR_KEEP_X0 = 1,
+    BUR_KEEP_X1 = 2,
+    BUR_KEEP_Y0 = 16,
+    BUR_KEEP_Y1 = 32
+};
 
 /** One operator applied to described tensors: all that shape rules, costs and backends look at. */
 typedef struct bur_call {
@@ -167,8 +174,8 @@ typedef struct bur_cost {
 /** One field of an attribute struct, for parsers and printers. */
 typedef struct bur_attr_field {
     const char *name;
-    int32_t offset;   /* in 32-bit words */
-    int32_t count;    /* array length, 1 for a scalar */
+    int32_t offset; /* in 32-bit words */
+    int32_t count;  /* array length, 1 for a scalar */
     bool is_float;
 } bur_attr_field;
 
@@ -191,8 +198,8 @@ BUR_API bur_status bur_op_find(bur_op *out, const char *name);
 BUR_API bur_status bur_attr_parse(bur_attr *out, bur_op op, const char *text);
 
 /** Checks the inputs of `call` (its outputs pointer is ignored, n_outputs says how many are wanted)
- * and fills outputs[0..n_outputs). BUR_E_SHAPE, BUR_E_DTYPE, BUR_E_RANGE, BUR_E_ARG with both shapes
- * in the message. */
+ * and fills outputs[0..n_outputs). BUR_E_SHAPE, BUR_E_DTYPE, BUR_E_RANGE, BUR_E_ARG with both
+ * shapes in the message. */
 BUR_API bur_status bur_op_infer(const bur_call *call, bur_desc *outputs);
 
 /** Work and least traffic of a call whose shapes were inferred. */

@@ -29,12 +29,13 @@ typedef enum bur_byte_class {
 #define BUR_BYTE_CLASS_ENUM(name, text) BUR_BYTES_##name,
     BUR_BYTE_CLASS_MAP(BUR_BYTE_CLASS_ENUM)
 #undef BUR_BYTE_CLASS_ENUM
-    BUR_BYTE_CLASS_COUNT
+        BUR_BYTE_CLASS_COUNT
 } bur_byte_class;
 
 BUR_API const char *bur_byte_class_name(bur_byte_class byte_class);
 
-/** Where a graph is to run: a backend, one of its devices (present or described), compute threads. */
+/** Where a graph is to run: a backend, one of its devices (present or described), compute threads.
+ */
 typedef struct bur_target {
     const bur_backend *backend;
     const bur_device_info *info;
@@ -44,19 +45,20 @@ typedef struct bur_target {
 typedef struct bur_plan_summary {
     size_t arena_bytes;       /* of the device: everything with a lifetime within the step */
     size_t lower_bound_bytes; /* largest sum of live aligned bytes: no arena can be smaller */
-    size_t persistent_bytes;  /* of the device: parameters, optimizer state, kept gradients, scalars */
-    size_t host_bytes;        /* host arena of nodes that fall back to the CPU, 0 if none */
-    size_t total_bytes;       /* the sum of the three regions */
+    size_t
+        persistent_bytes; /* of the device: parameters, optimizer state, kept gradients, scalars */
+    size_t host_bytes;    /* host arena of nodes that fall back to the CPU, 0 if none */
+    size_t total_bytes;   /* the sum of the three regions */
     size_t bytes[BUR_BYTE_CLASS_COUNT]; /* live at the peak; they sum to total_bytes */
-    int32_t steps;            /* commands in a step, copies included */
-    int32_t fallback_nodes;   /* nodes that run on the CPU */
+    int32_t steps;                      /* commands in a step, copies included */
+    int32_t fallback_nodes;             /* nodes that run on the CPU */
 } bur_plan_summary;
 
 typedef struct bur_plan bur_plan;
 
-/** Plans `graph` for `target`. Nodes the target does not support go to `fallback` (NULL: BUR_E_UNSUPPORTED
- * with operator and reason). BUR_E_BUDGET if one tensor exceeds the largest allocation of the device.
- * The graph must outlive the plan. */
+/** Plans `graph` for `target`. Nodes the target does not support go to `fallback` (NULL:
+ * BUR_E_UNSUPPORTED with operator and reason). BUR_E_BUDGET if one tensor exceeds the largest
+ * allocation of the device. The graph must outlive the plan. */
 BUR_API bur_status bur_plan_create(bur_plan **out, const bur_graph *graph, const bur_target *target,
                                    const bur_target *fallback);
 BUR_API void bur_plan_destroy(bur_plan *plan);
@@ -66,7 +68,7 @@ BUR_API const char *bur_plan_fallback(const bur_plan *plan, int32_t index, const
 
 /** Host memory: what there is and what may be used. Bytes. */
 typedef struct bur_host_memory {
-    uint64_t total_bytes;     /* MemTotal, or the smallest memory limit above this process if less */
+    uint64_t total_bytes; /* MemTotal, or the smallest memory limit above this process if less */
     uint64_t available_bytes; /* MemAvailable, or what the tightest cgroup (v1 or v2) leaves */
     uint64_t limit_bytes;     /* smallest cgroup limit above this process; 0 if there is none */
     uint64_t resident_bytes;  /* this process now */
@@ -74,7 +76,8 @@ typedef struct bur_host_memory {
 } bur_host_memory;
 
 BUR_API bur_status bur_host_memory_read(bur_host_memory *out);
-/** Restarts peak_bytes at the present size (Linux >= 4.0); silently nothing where that is denied. */
+/** Restarts peak_bytes at the present size (Linux >= 4.0); silently nothing where that is denied.
+ */
 BUR_API void bur_host_memory_reset_peak(void);
 
 /** What to leave for others of `total_bytes`: max(512 MiB, 5%), at most a quarter. */

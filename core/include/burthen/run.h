@@ -21,12 +21,12 @@ BUR_API bur_status bur_context_add_backend(bur_context *context, const bur_backe
  * Drivers are asked in a child process with a time limit, so that a broken one cannot hurt the
  * caller. *note names platforms without a device or with a broken driver, "" if nothing is to tell.
  * A machine with the CPU alone is normal, not an error. */
-BUR_API bur_status bur_device_list(bur_context *context, const bur_device_info **out, int32_t *count,
-                                   const char **note);
+BUR_API bur_status bur_device_list(bur_context *context, const bur_device_info **out,
+                                   int32_t *count, const char **note);
 
 /** Opens a device by name: "cpu", "auto", "cl:0", "cl:1.0" (platform.device), or part of a
- * description: "cl:radeon". The context owns it; a second call gives the same. BUR_E_DEVICE names the
- * devices there are. */
+ * description: "cl:radeon". The context owns it; a second call gives the same. BUR_E_DEVICE names
+ * the devices there are. */
 BUR_API bur_status bur_device_open(bur_device **out, bur_context *context, const char *name);
 
 BUR_API const bur_device_info *bur_device_describe(const bur_device *device);
@@ -52,8 +52,8 @@ typedef struct bur_session bur_session;
 BUR_API bur_status bur_session_create(bur_session **out, bur_memory *memory, const bur_plan *plan);
 BUR_API void bur_session_destroy(bur_session *session);
 
-/** Writes the batch: x is the recipe's first input, target the labels (i32[N]) or values; target may
- * be NULL in predict mode. Sizes are the graph's. */
+/** Writes the batch: x is the recipe's first input, target the labels (i32[N]) or values; target
+ * may be NULL in predict mode. Sizes are the graph's. */
 BUR_API bur_status bur_session_write_batch(bur_session *session, const void *x, const void *target);
 
 /** accumulate: forward, loss and backward of the batch last written (forward and loss, or forward
@@ -64,8 +64,8 @@ BUR_API bur_status bur_session_accumulate(bur_session *session, const bur_scalar
 BUR_API bur_status bur_session_update(bur_session *session);
 BUR_API bur_status bur_session_step(bur_session *session, const bur_scalars *scalars);
 
-/** The last batch's result, and the sum of all results since bur_session_clear_totals (shared by the
- * memory's sessions). f32[BUR_RESULT_WORDS]. Both wait for the device. */
+/** The last batch's result, and the sum of all results since bur_session_clear_totals (shared by
+ * the memory's sessions). f32[BUR_RESULT_WORDS]. Both wait for the device. */
 BUR_API bur_status bur_session_read_result(bur_session *session, float *result);
 BUR_API bur_status bur_session_read_totals(bur_session *session, float *totals);
 BUR_API bur_status bur_session_clear_totals(bur_session *session);
@@ -74,10 +74,10 @@ BUR_API bur_status bur_session_read_output(bur_session *session, void *y, size_t
 
 /** The tensors that outlive a step: parameters in the recipe's order, then optimizer state. */
 typedef struct bur_state_tensor {
-    const char *name;          /* "dense1.weight", "adam.m.dense1.weight" */
+    const char *name; /* "dense1.weight", "adam.m.dense1.weight" */
     bur_desc desc;
-    int32_t parameter;         /* index in the recipe */
-    int32_t slot;              /* -1: the parameter itself, else the optimizer's slot */
+    int32_t parameter; /* index in the recipe */
+    int32_t slot;      /* -1: the parameter itself, else the optimizer's slot */
 } bur_state_tensor;
 
 BUR_API int32_t bur_session_state_count(const bur_session *session);
@@ -98,8 +98,9 @@ typedef struct bur_profile_row {
 
 /** Runs `runs` whole steps command by command and gives the least time of each command. rows[] of
  * capacity; *count rows were filled. Parameters change as in as many steps. */
-BUR_API bur_status bur_session_profile(bur_session *session, const bur_scalars *scalars, int32_t runs,
-                                       bur_profile_row *rows, int32_t capacity, int32_t *count);
+BUR_API bur_status bur_session_profile(bur_session *session, const bur_scalars *scalars,
+                                       int32_t runs, bur_profile_row *rows, int32_t capacity,
+                                       int32_t *count);
 
 /* ---- eager calls ---- */
 
@@ -115,9 +116,9 @@ BUR_API const bur_desc *bur_array_desc(const bur_array *array);
 BUR_API bur_status bur_array_read(bur_array *array, void *data, size_t bytes);
 BUR_API bur_status bur_array_write(bur_array *array, const void *data, size_t bytes);
 
-/** Runs one operator on a device through the same rows and kernels as a session: shapes by the row's
- * rule, outputs[0..n_outputs) created and yours. `attr` may be NULL. An operator the device lacks is
- * BUR_E_UNSUPPORTED with its reason. Updating operators (sgd, ...) change their inputs. */
+/** Runs one operator on a device through the same rows and kernels as a session: shapes by the
+ * row's rule, outputs[0..n_outputs) created and yours. `attr` may be NULL. An operator the device
+ * lacks is BUR_E_UNSUPPORTED with its reason. Updating operators (sgd, ...) change their inputs. */
 BUR_API bur_status bur_run(bur_device *device, bur_op op, const bur_attr *attr,
                            bur_array *const *inputs, int32_t n_inputs, bur_array **outputs,
                            int32_t n_outputs);

@@ -27,7 +27,7 @@ typedef enum bur_dtype {
 #define BUR_DTYPE_ENUM(name, text, bytes) BUR_##name,
     BUR_DTYPE_MAP(BUR_DTYPE_ENUM)
 #undef BUR_DTYPE_ENUM
-    BUR_DTYPE_COUNT
+        BUR_DTYPE_COUNT
 } bur_dtype;
 
 BUR_API const char *bur_dtype_name(bur_dtype dtype);

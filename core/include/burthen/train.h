@@ -12,10 +12,10 @@
 extern "C" {
 #endif
 
-/** One finished epoch. Metric: accuracy for classes, mean absolute error for values. NaN where there
- * is no validation set. */
+/** One finished epoch. Metric: accuracy for classes, mean absolute error for values. NaN where
+ * there is no validation set. */
 typedef struct bur_epoch {
-    int64_t epoch; /* from 1 */
+    int64_t epoch;   /* from 1 */
     int64_t updates; /* optimizer steps so far */
     double loss, metric, val_loss, val_metric;
     double seconds, samples_per_s, learning_rate;
@@ -28,7 +28,12 @@ typedef struct bur_progress {
     double loss, metric, samples_per_s, eta_s;
 } bur_progress;
 
-typedef enum bur_event { BUR_EVENT_PLANNED, BUR_EVENT_PROGRESS, BUR_EVENT_EPOCH, BUR_EVENT_NOTE } bur_event;
+typedef enum bur_event {
+    BUR_EVENT_PLANNED,
+    BUR_EVENT_PROGRESS,
+    BUR_EVENT_EPOCH,
+    BUR_EVENT_NOTE
+} bur_event;
 
 /** Called from the training thread. `data` is const bur_run_plan* (planned, before anything is
  * allocated), bur_progress* (at most 10 times a second), bur_epoch* or char* (a note for the user).
@@ -37,17 +42,17 @@ typedef bur_status (*bur_callback)(void *user, bur_event event, const void *data
 
 /** Zero in a field means its default. */
 typedef struct bur_fit_options {
-    int64_t batch;            /* effective batch; 32 */
-    int64_t epochs;           /* 1 */
-    int64_t accumulate;       /* micro-batches per update; 1; must divide batch */
-    bur_optimizer optimizer;  /* learning_rate 0: adam with its defaults */
-    bur_loss loss;            /* cross_entropy for classes, mse for values */
-    double validation_split;  /* the last share of the training samples, taken before shuffling */
+    int64_t batch;           /* effective batch; 32 */
+    int64_t epochs;          /* 1 */
+    int64_t accumulate;      /* micro-batches per update; 1; must divide batch */
+    bur_optimizer optimizer; /* learning_rate 0: adam with its defaults */
+    bur_loss loss;           /* cross_entropy for classes, mse for values */
+    double validation_split; /* the last share of the training samples, taken before shuffling */
     uint64_t seed;
-    uint64_t budget_bytes;    /* what the run may use; 0: what the device has */
-    double snapshot_s;        /* seconds between host copies of the parameters on a device; 10 */
-    int64_t max_steps;        /* stop after so many updates; 0: no limit */
-    bool fallback_off;        /* neither unsupported operators nor a lost device go to the CPU */
+    uint64_t budget_bytes; /* what the run may use; 0: what the device has */
+    double snapshot_s;     /* seconds between host copies of the parameters on a device; 10 */
+    int64_t max_steps;     /* stop after so many updates; 0: no limit */
+    bool fallback_off;     /* neither unsupported operators nor a lost device go to the CPU */
     bur_callback callback;
     void *callback_user;
 } bur_fit_options;
@@ -58,18 +63,18 @@ typedef struct bur_run_plan {
     char device[BUR_NAME_BYTES];
     int64_t batch, accumulate;
     uint64_t budget_bytes;
-    uint64_t peak_bytes;                      /* the sum of bytes[] */
-    uint64_t device_bytes;                    /* of peak_bytes: in the device's own memory */
+    uint64_t peak_bytes;   /* the sum of bytes[] */
+    uint64_t device_bytes; /* of peak_bytes: in the device's own memory */
     uint64_t bytes[BUR_BYTE_CLASS_COUNT];
-    size_t arena_bytes, lower_bound_bytes;    /* largest over the run's sessions */
-    const char *binds;                        /* "RAM", "cgroup limit", "device memory", "given budget" */
+    size_t arena_bytes, lower_bound_bytes; /* largest over the run's sessions */
+    const char *binds; /* "RAM", "cgroup limit", "device memory", "given budget" */
     bool fits;
     int32_t fallback_nodes;
 } bur_run_plan;
 
-/** Plans a run of `recipe` on `target`: training session, partial last batch, evaluation, loader, data
- * set, snapshot, runtime. Nothing is allocated on the device. `test` may be NULL. Host bytes of a device
- * with its own memory count against the host's budget, its own against the device's.
+/** Plans a run of `recipe` on `target`: training session, partial last batch, evaluation, loader,
+ * data set, snapshot, runtime. Nothing is allocated on the device. `test` may be NULL. Host bytes
+ * of a device with its own memory count against the host's budget, its own against the device's.
  * BUR_OK even if it does not fit (see `fits`). */
 BUR_API bur_status bur_run_plan_make(bur_run_plan *out, const bur_recipe *recipe,
                                      const bur_target *target, const bur_target *fallback,
@@ -85,8 +90,8 @@ BUR_API bur_status bur_run_plan_largest(int64_t *out, const bur_recipe *recipe,
 /** A run: planned, allocated, trained, evaluated. */
 typedef struct bur_trainer bur_trainer;
 
-/** Plans the run, tells it by BUR_EVENT_PLANNED, refuses with BUR_E_BUDGET (both numbers and what would
- * fit), then allocates and initialises. Recipe and data must outlive the trainer. */
+/** Plans the run, tells it by BUR_EVENT_PLANNED, refuses with BUR_E_BUDGET (both numbers and what
+ * would fit), then allocates and initialises. Recipe and data must outlive the trainer. */
 BUR_API bur_status bur_trainer_create(bur_trainer **out, bur_device *device,
                                       const bur_recipe *recipe, const bur_data *data,
                                       const bur_fit_options *options);
@@ -100,7 +105,8 @@ BUR_API bur_session *bur_trainer_session(bur_trainer *trainer);
 /** Trains options.epochs epochs. BUR_E_DIVERGED when the loss is no number; BUR_E_STOPPED after
  * bur_trainer_stop; the callback's status. What was trained until then is kept. */
 BUR_API bur_status bur_trainer_fit(bur_trainer *trainer);
-/** Asks a fit to end after the present step; may be called from a signal handler or other thread. */
+/** Asks a fit to end after the present step; may be called from a signal handler or other thread.
+ */
 BUR_API void bur_trainer_stop(bur_trainer *trainer);
 /** The epochs so far. Borrowed until the next fit. */
 BUR_API const bur_epoch *bur_trainer_history(const bur_trainer *trainer, int64_t *count);
@@ -109,8 +115,9 @@ BUR_API const bur_epoch *bur_trainer_history(const bur_trainer *trainer, int64_t
 BUR_API bur_status bur_trainer_evaluate(bur_trainer *trainer, const bur_dataset *dataset,
                                         double *loss, double *metric);
 
-/** Saves or loads parameters (and, with `state`, optimizer state) as safetensors. Loading checks every
- * name, dtype and shape before the first is written: BUR_E_FORMAT names the first difference. */
+/** Saves or loads parameters (and, with `state`, optimizer state) as safetensors. Loading checks
+ * every name, dtype and shape before the first is written: BUR_E_FORMAT names the first difference.
+ */
 BUR_API bur_status bur_trainer_save(bur_trainer *trainer, const char *path, bool state);
 BUR_API bur_status bur_trainer_load(bur_trainer *trainer, const char *path, bool state);
 

@@ -1,0 +1,67 @@
+/* Work and least traffic: every tensor moved once. */
+#include "rules.h"
+
+static double bytes_of(const bur_desc *desc, int32_t n)
+{
+    double bytes = 0;
+    for (int32_t i = 0; i < n; i++)
+        bytes += (double)bur_desc_bytes(&desc[i]);
+    return bytes;
+}
+
+static double traffic(const bur_call *call)
+{
+    double bytes =
+        bytes_of(call->inputs, call->n_inputs) + bytes_of(call->outputs, call->n_outputs);
+    const int32_t group = bur_op_get(call->op)->group;
+    for (int32_t i = 1; group > 0 && i < call->n_inputs; i++)
+        if ((i - 1) % group != 1) /* everything but the gradient is written back */
+            bytes += (double)bur_desc_bytes(&call->inputs[i]);
+    return bytes;
+}
+
+/* A view costs nothing. */
+bur_cost bur_cost_none(const bur_call *call)
+{
+    (void)call;
+    return (bur_cost){0, 0};
+}
+
+/* One operation per element of the largest tensor. */
+bur_cost bur_cost_map(const bur_call *call)
+{
+    int64_t most = 0;
+    for (int32_t i = 0; i < call->n_inputs + call->n_outputs; i++) {
+        const bur_desc *desc =
+            i < call->n_inputs ? &call->inputs[i] : &call->outputs[i - call->n_inputs];
+        const int64_t count = bur_desc_count(desc);
+        most = count > most ? count : most;
+    }
+    return (bur_cost){(double)most, traffic(call)};
+}
+
+bur_cost bur_cost_matmul(const bur_call *call)
+{
+    const bur_desc *a = &call->inputs[0];
+    const double k = (double)a->shape.dim[call->attr->matmul.transpose_a ? 0 : 1];
+    return (bur_cost){2.0 * k * (double)bur_desc_count(&call->outputs[0]), traffic(call)};
+}
+
+/* 2 * outputs * kh * kw * ic / groups, where w is [kh, kw, ic / groups, oc]. */
+bur_cost bur_cost_conv2d(const bur_call *call)
+{
+    const int64_t *w = call->inputs[1].shape.dim;
+    return (bur_cost){2.0 * (double)(w[0] * w[1] * w[2]) *
+                          (double)bur_desc_count(&call->outputs[0]),
+                      traffic(call)};
+}
+
+/* The same products as forward: dy * (kh * kw * ic / groups). */
+bur_cost bur_cost_conv2d_grad(const bur_call *call)
+{
+    const bool of_weights = call->op == BUR_OP_conv2d_grad_w;
+    const bur_desc *dy = &call->inputs[of_weights ? 1 : 0];
+    const int64_t *w = of_weights ? call->outputs[0].shape.dim : call->inputs[1].shape.dim;
+    return (bur_cost){2.0 * (double)(w[0] * w[1] * w[2]) * (double)bur_desc_count(dy),
+                      traffic(call)};
+}

@@ -1,0 +1,166 @@
+/* Gradient rules: each emits the nodes that give dx from dy. Source: the chain rule. */
+#include "rules.h"
+
+#include <string.h>
+
+static const bur_attr no_attr;
+
+static bur_status emit(const bur_gradient_call *call, bur_op op, const bur_attr *attr, int32_t a,
+                       int32_t b, int32_t *out)
+{
+    const int32_t inputs[] = {a, b};
+    return call->emitter->emit(call->emitter->graph, op, attr, inputs, b < 0 ? 1 : 2, 1, out);
+}
+
+static const bur_desc *desc_of(const bur_gradient_call *call, int32_t value)
+{
+    return call->emitter->desc(call->emitter->graph, value);
+}
+
+/* dx0 and dx1 of z = A B with A = a or its transpose (ta), B = b or its transpose (tb), given dz:
+ * dA = dz B^T and dB = A^T dz, turned where a or b was. */
+static bur_status matmul_gradients(const bur_gradient_call *call, int32_t dz)
+{
+    const bool ta = call->attr->matmul.transpose_a != 0, tb = call->attr->matmul.transpose_b != 0;
+    if (call->needs[0]) {
+        const bur_attr plain = {.matmul = {.transpose_b = !tb}};
+        const bur_attr turned = {.matmul = {.transpose_a = tb, .transpose_b = true}};
+        BUR_TRY(ta ? emit(call, BUR_OP_matmul, &turned, call->x[1], dz, &call->dx[0])
+                   : emit(call, BUR_OP_matmul, &plain, dz, call->x[1], &call->dx[0]));
+    }
+    if (call->needs[1]) {
+        const bur_attr plain = {.matmul = {.transpose_a = !ta}};
+        const bur_attr turned = {.matmul = {.transpose_a = true, .transpose_b = ta}};
+        BUR_TRY(tb ? emit(call, BUR_OP_matmul, &turned, dz, call->x[0], &call->dx[1])
+                   : emit(call, BUR_OP_matmul, &plain, call->x[0], dz, &call->dx[1]));
+    }
+    return BUR_OK;
+}
+
+bur_status bur_gradient_matmul(const bur_gradient_call *call)
+{
+    return matmul_gradients(call, call->dy);
+}
+
+/* dz and, if wanted, db of y = act(z), z = ... + b. */
+static bur_status bias_act_gradients(const bur_gradient_call *call, int32_t activation, float alpha,
+                                     int32_t *dz)
+{
+    if (activation == BUR_LINEAR) {
+        *dz = call->dy;
+        return call->needs[2] ? emit(call, BUR_OP_bias_grad, &no_attr, call->dy, -1, &call->dx[2])
+                              : BUR_OK;
+    }
+    const bur_attr attr = {.activation = {.activation = activation, .alpha = alpha}};
+    const int32_t inputs[] = {call->dy, call->y[0]};
+    int32_t first = -1;
+    BUR_TRY(call->emitter->emit(call->emitter->graph, BUR_OP_bias_act_grad, &attr, inputs, 2, 2,
+                                &first));
+    *dz = first;
+    if (call->needs[2])
+        call->dx[2] = first + 1;
+    return BUR_OK;
+}
+
+bur_status bur_gradient_matmul_bias_act(const bur_gradient_call *call)
+{
+    int32_t dz = -1;
+    BUR_TRY(bias_act_gradients(call, call->attr->matmul.activation, call->attr->matmul.alpha, &dz));
+    return matmul_gradients(call, dz);
+}
+
+bur_status bur_gradient_bias_add(const bur_gradient_call *call)
+{
+    call->dx[0] = call->dy;
+    return call->needs[1] ? emit(call, BUR_OP_bias_grad, &no_attr, call->dy, -1, &call->dx[1])
+                          : BUR_OK;
+}
+
+static bur_status conv2d_gradients(const bur_gradient_call *call, int32_t dz)
+{
+    bur_attr attr = *call->attr;
+    attr.conv2d.activation = 0;
+    attr.conv2d.alpha = 0;
+    if (call->needs[0]) {
+        const int64_t *x = desc_of(call, call->x[0])->shape.dim;
+        attr.conv2d.input_size[0] = (int32_t)x[1];
+        attr.conv2d.input_size[1] = (int32_t)x[2];
+        BUR_TRY(emit(call, BUR_OP_conv2d_grad_x, &attr, dz, call->x[1], &call->dx[0]));
+        memset(attr.conv2d.input_size, 0, sizeof attr.conv2d.input_size);
+    }
+    if (call->needs[1]) {
+        const int64_t *w = desc_of(call, call->x[1])->shape.dim;
+        attr.conv2d.kernel_size[0] = (int32_t)w[0];
+        attr.conv2d.kernel_size[1] = (int32_t)w[1];
+        BUR_TRY(emit(call, BUR_OP_conv2d_grad_w, &attr, call->x[0], dz, &call->dx[1]));
+    }
+    return BUR_OK;
+}
+
+bur_status bur_gradient_conv2d(const bur_gradient_call *call)
+{
+    return conv2d_gradients(call, call->dy);
+}
+
+bur_status bur_gradient_conv2d_bias_act(const bur_gradient_call *call)
+{
+    int32_t dz = -1;
+    BUR_TRY(bias_act_gradients(call, call->attr->conv2d.activation, call->attr->conv2d.alpha, &dz));
+    return conv2d_gradients(call, dz);
+}
+
+bur_status bur_gradient_max_pool2d(const bur_gradient_call *call)
+{
+    bur_attr attr = *call->attr;
+    const int64_t *x = desc_of(call, call->x[0])->shape.dim;
+    attr.pool2d.input_size[0] = (int32_t)x[1];
+    attr.pool2d.input_size[1] = (int32_t)x[2];
+    return emit(call, BUR_OP_max_pool2d_grad, &attr, call->dy, call->y[1], &call->dx[0]);
+}
+
+bur_status bur_gradient_activation(const bur_gradient_call *call)
+{
+    static const int32_t gradient_row[BUR_OP_COUNT] = {
+        [BUR_OP_relu] = BUR_OP_relu_grad,
+        [BUR_OP_leaky_relu] = BUR_OP_leaky_relu_grad,
+        [BUR_OP_tanh] = BUR_OP_tanh_grad,
+        [BUR_OP_sigmoid] = BUR_OP_sigmoid_grad,
+    };
+    return emit(call, (bur_op)gradient_row[call->op], call->attr, call->dy, call->y[0],
+                &call->dx[0]);
+}
+
+bur_status bur_gradient_softmax(const bur_gradient_call *call)
+{
+    return emit(call, BUR_OP_softmax_grad, &no_attr, call->dy, call->y[0], &call->dx[0]);
+}
+
+/* The mask is drawn again from the same key and counter, so nothing is kept. */
+bur_status bur_gradient_dropout(const bur_gradient_call *call)
+{
+    return emit(call, BUR_OP_dropout, call->attr, call->dy, call->x[1], &call->dx[0]);
+}
+
+/* Both inputs get dy itself; the graph never writes into it while another reader is left. */
+bur_status bur_gradient_add(const bur_gradient_call *call)
+{
+    call->dx[0] = call->dy;
+    call->dx[1] = call->dy;
+    return BUR_OK;
+}
+
+bur_status bur_gradient_reshape(const bur_gradient_call *call)
+{
+    const bur_shape *shape = &desc_of(call, call->x[0])->shape;
+    bur_attr attr = {.reshape = {.rank = shape->rank}};
+    for (int32_t i = 0; i < shape->rank; i++)
+        attr.reshape.shape[i] = (int32_t)shape->dim[i];
+    return emit(call, BUR_OP_reshape, &attr, call->dy, -1, &call->dx[0]);
+}
+
+/* A loss gives the gradient of x as its second output; its own gradient is 1. */
+bur_status bur_gradient_loss(const bur_gradient_call *call)
+{
+    call->dx[0] = call->y[1];
+    return BUR_OK;
+}

@@ -1,0 +1,84 @@
+/* The rules that ops.def names. A rule is shared by all rows of its family. */
+#ifndef BUR_OP_RULES_H
+#define BUR_OP_RULES_H
+
+#include <burthen/op.h>
+
+/* Shape rule: checks call->inputs, fills outputs[0..call->n_outputs). The number of inputs and
+ * outputs was checked against the row before. */
+typedef bur_status (*bur_infer_rule)(const bur_call *call, bur_desc *outputs);
+
+/* Work of a call with inferred outputs. */
+typedef bur_cost (*bur_cost_rule)(const bur_call *call);
+
+/* What a gradient rule may use of the graph it emits into. Values are the graph's indices. */
+typedef struct bur_emitter {
+    void *graph;
+    /* Appends a node; *first_output is its first output, the others follow it. */
+    bur_status (*emit)(void *graph, bur_op op, const bur_attr *attr, const int32_t *inputs,
+                       int32_t n_inputs, int32_t n_outputs, int32_t *first_output);
+    const bur_desc *(*desc)(const void *graph, int32_t value);
+} bur_emitter;
+
+/* One forward node to be differentiated. dx[i] is filled for every i with needs[i]; it was -1. */
+typedef struct bur_gradient_call {
+    const bur_emitter *emitter;
+    bur_op op;
+    const bur_attr *attr;
+    const int32_t *x; /* inputs */
+    const int32_t *y; /* outputs */
+    int32_t dy;       /* gradient of output 0; -1 for a loss, whose own gradient is 1 */
+    const bool *needs;
+    int32_t *dx;
+} bur_gradient_call;
+
+typedef bur_status (*bur_gradient_rule)(const bur_gradient_call *call);
+
+/* The rules of a row; gradient is NULL where there is none. */
+typedef struct bur_op_rules {
+    bur_infer_rule infer;
+    bur_cost_rule cost;
+    bur_gradient_rule gradient;
+} bur_op_rules;
+
+const bur_op_rules *bur__op_rules(bur_op op);
+
+bur_status bur_infer_matmul(const bur_call *call, bur_desc *outputs);
+bur_status bur_infer_bias_add(const bur_call *call, bur_desc *outputs);
+bur_status bur_infer_bias_grad(const bur_call *call, bur_desc *outputs);
+bur_status bur_infer_bias_act_grad(const bur_call *call, bur_desc *outputs);
+bur_status bur_infer_conv2d(const bur_call *call, bur_desc *outputs);
+bur_status bur_infer_conv2d_grad_x(const bur_call *call, bur_desc *outputs);
+bur_status bur_infer_conv2d_grad_w(const bur_call *call, bur_desc *outputs);
+bur_status bur_infer_max_pool2d(const bur_call *call, bur_desc *outputs);
+bur_status bur_infer_max_pool2d_grad(const bur_call *call, bur_desc *outputs);
+bur_status bur_infer_same(const bur_call *call, bur_desc *outputs);
+bur_status bur_infer_same2(const bur_call *call, bur_desc *outputs);
+bur_status bur_infer_same_scalars(const bur_call *call, bur_desc *outputs);
+bur_status bur_infer_reshape(const bur_call *call, bur_desc *outputs);
+bur_status bur_infer_loss_class(const bur_call *call, bur_desc *outputs);
+bur_status bur_infer_loss_value(const bur_call *call, bur_desc *outputs);
+bur_status bur_infer_optimizer(const bur_call *call, bur_desc *outputs);
+
+bur_cost bur_cost_matmul(const bur_call *call);
+bur_cost bur_cost_map(const bur_call *call);
+bur_cost bur_cost_conv2d(const bur_call *call);
+bur_cost bur_cost_conv2d_grad(const bur_call *call);
+bur_cost bur_cost_none(const bur_call *call);
+
+bur_status bur_gradient_matmul(const bur_gradient_call *call);
+bur_status bur_gradient_matmul_bias_act(const bur_gradient_call *call);
+bur_status bur_gradient_bias_add(const bur_gradient_call *call);
+bur_status bur_gradient_conv2d(const bur_gradient_call *call);
+bur_status bur_gradient_conv2d_bias_act(const bur_gradient_call *call);
+bur_status bur_gradient_max_pool2d(const bur_gradient_call *call);
+bur_status bur_gradient_activation(const bur_gradient_call *call);
+bur_status bur_gradient_softmax(const bur_gradient_call *call);
+bur_status bur_gradient_dropout(const bur_gradient_call *call);
+bur_status bur_gradient_add(const bur_gradient_call *call);
+bur_status bur_gradient_reshape(const bur_gradient_call *call);
+bur_status bur_gradient_loss(const bur_gradient_call *call);
+
+#define bur_gradient_none NULL
+
+#endif
