@@ -1,4 +1,5 @@
-/* Gradient rules: each emits the nodes that give dx from dy. Source: the chain rule. */
+/* Gradient rules: each emits the nodes that give dx from dy. Source: the chain rule.
+ * Weights come before inputs: x is free after dw, and dx may take its place. */
 #include "rules.h"
 
 #include <string.h>
@@ -22,17 +23,17 @@ static const bur_desc *desc_of(const bur_gradient_call *call, int32_t value)
 static bur_status matmul_gradients(const bur_gradient_call *call, int32_t dz)
 {
     const bool ta = call->attr->matmul.transpose_a != 0, tb = call->attr->matmul.transpose_b != 0;
-    if (call->needs[0]) {
-        const bur_attr plain = {.matmul = {.transpose_b = !tb}};
-        const bur_attr turned = {.matmul = {.transpose_a = tb, .transpose_b = true}};
-        BUR_TRY(ta ? emit(call, BUR_OP_matmul, &turned, call->x[1], dz, &call->dx[0])
-                   : emit(call, BUR_OP_matmul, &plain, dz, call->x[1], &call->dx[0]));
-    }
     if (call->needs[1]) {
         const bur_attr plain = {.matmul = {.transpose_a = !ta}};
         const bur_attr turned = {.matmul = {.transpose_a = true, .transpose_b = ta}};
         BUR_TRY(tb ? emit(call, BUR_OP_matmul, &turned, dz, call->x[0], &call->dx[1])
                    : emit(call, BUR_OP_matmul, &plain, call->x[0], dz, &call->dx[1]));
+    }
+    if (call->needs[0]) {
+        const bur_attr plain = {.matmul = {.transpose_b = !tb}};
+        const bur_attr turned = {.matmul = {.transpose_a = tb, .transpose_b = true}};
+        BUR_TRY(ta ? emit(call, BUR_OP_matmul, &turned, call->x[1], dz, &call->dx[0])
+                   : emit(call, BUR_OP_matmul, &plain, dz, call->x[1], &call->dx[0]));
     }
     return BUR_OK;
 }
@@ -81,18 +82,18 @@ static bur_status conv2d_gradients(const bur_gradient_call *call, int32_t dz)
     bur_attr attr = *call->attr;
     attr.conv2d.activation = 0;
     attr.conv2d.alpha = 0;
-    if (call->needs[0]) {
-        const int64_t *x = desc_of(call, call->x[0])->shape.dim;
-        attr.conv2d.input_size[0] = (int32_t)x[1];
-        attr.conv2d.input_size[1] = (int32_t)x[2];
-        BUR_TRY(emit(call, BUR_OP_conv2d_grad_x, &attr, dz, call->x[1], &call->dx[0]));
-        memset(attr.conv2d.input_size, 0, sizeof attr.conv2d.input_size);
-    }
     if (call->needs[1]) {
         const int64_t *w = desc_of(call, call->x[1])->shape.dim;
         attr.conv2d.kernel_size[0] = (int32_t)w[0];
         attr.conv2d.kernel_size[1] = (int32_t)w[1];
         BUR_TRY(emit(call, BUR_OP_conv2d_grad_w, &attr, call->x[0], dz, &call->dx[1]));
+        memset(attr.conv2d.kernel_size, 0, sizeof attr.conv2d.kernel_size);
+    }
+    if (call->needs[0]) {
+        const int64_t *x = desc_of(call, call->x[0])->shape.dim;
+        attr.conv2d.input_size[0] = (int32_t)x[1];
+        attr.conv2d.input_size[1] = (int32_t)x[2];
+        BUR_TRY(emit(call, BUR_OP_conv2d_grad_x, &attr, dz, call->x[1], &call->dx[0]));
     }
     return BUR_OK;
 }

@@ -1,0 +1,82 @@
+/* The update list: gradients added up over micro-batches, then one multi-tensor optimizer step. */
+#include "graph.h"
+
+#include <inttypes.h>
+
+/* The optimizer's row and how many state tensors it keeps per parameter. */
+static const struct {
+    bur_op op;
+    int32_t slots;
+} optimizers[BUR_OPTIMIZER_COUNT] = {
+#define ROW(name, op, slots) [BUR_##name] = {BUR_OP_##op, slots},
+    BUR_OPTIMIZER_MAP(ROW)
+#undef ROW
+};
+
+/* A persistent gradient; the micro-batch's own is added into it. */
+static bur_status keep_gradient(bur_graph *graph, int32_t parameter)
+{
+    const bur_desc desc = graph->values[graph->parameters[parameter]].desc;
+    int32_t kept = -1, sum = -1;
+    BUR_TRY(bur__graph_add_value(graph, GRAPH_GRADIENT, &desc, &kept));
+    graph->values[kept].parameter = parameter;
+    const bur_attr attr = {.none = {0}};
+    const int32_t inputs[] = {kept, graph->gradients[parameter]};
+    BUR_TRY(bur__graph_add_node(graph, BUR_OP_add, &attr, inputs, 2, 1, &sum));
+    graph->values[sum].memory = kept;
+    graph->gradients[parameter] = kept;
+    return BUR_OK;
+}
+
+/* Optimizer inputs: scalars, then parameter, gradient and state of each parameter that has a
+ * gradient. */
+static bur_status optimizer_inputs(bur_graph *graph, int32_t *inputs, int32_t *count)
+{
+    const int32_t slots = optimizers[graph->options.optimizer.kind].slots;
+    int32_t n = 0;
+    inputs[n++] = graph->scalars;
+    for (int32_t i = 0; i < graph->recipe_parameters; i++) {
+        if (graph->gradients[i] < 0)
+            continue;
+        const bur_desc desc = graph->values[graph->parameters[i]].desc;
+        inputs[n++] = graph->parameters[i];
+        inputs[n++] = graph->gradients[i];
+        for (int32_t slot = 0; slot < slots; slot++) {
+            int32_t state = -1;
+            BUR_TRY(bur__graph_add_value(graph, GRAPH_STATE, &desc, &state));
+            graph->values[state].parameter = i;
+            graph->values[state].slot = slot;
+            inputs[n++] = state;
+        }
+    }
+    *count = n;
+    return BUR_OK;
+}
+
+bur_status bur__graph_update(bur_graph *graph)
+{
+    const bur_optimizer *optimizer = &graph->options.optimizer;
+    if ((unsigned)optimizer->kind >= BUR_OPTIMIZER_COUNT)
+        return bur_fail(BUR_E_ARG, "optimizer %d is unknown", (int)optimizer->kind);
+    for (int32_t i = 0; i < graph->recipe_parameters; i++) {
+        if (graph->gradients[i] < 0)
+            continue;
+        if (graph->options.accumulate)
+            BUR_TRY(keep_gradient(graph, i));
+        else
+            graph->values[graph->gradients[i]].is_parameter_gradient = true;
+    }
+    const size_t most =
+        1 + (size_t)graph->recipe_parameters * (2 + (size_t)optimizers[optimizer->kind].slots);
+    int32_t *inputs = bur_alloc_array(graph->context, most, sizeof *inputs);
+    if (inputs == NULL)
+        return BUR_E_NOMEM;
+    int32_t count = 0;
+    bur_status status = optimizer_inputs(graph, inputs, &count);
+    if (status == BUR_OK && count > 1)
+        status =
+            bur__graph_add_node(graph, optimizers[optimizer->kind].op,
+                                &(bur_attr){.optimizer = optimizer->attr}, inputs, count, 0, NULL);
+    bur_free(graph->context, inputs);
+    return status;
+}
