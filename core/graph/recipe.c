@@ -89,8 +89,8 @@ bur_status bur_recipe_input(bur_recipe *recipe, const char *name, bur_dtype dtyp
     char *copy = bur_strdup(recipe->context, name);
     if (copy == NULL)
         return BUR_E_NOMEM;
-    bur_recipe_input *input = &recipe->inputs[recipe->n_inputs];
-    *input = (bur_recipe_input){copy, *shape, -1};
+    bur_recipe_input_entry *input = &recipe->inputs[recipe->n_inputs];
+    *input = (bur_recipe_input_entry){copy, *shape, -1};
     recipe->n_inputs++;
     BUR_TRY(add_value(recipe, RECIPE_INPUT, recipe->n_inputs - 1, &desc, &input->ref));
     *out = input->ref;
@@ -100,7 +100,7 @@ bur_status bur_recipe_input(bur_recipe *recipe, const char *name, bur_dtype dtyp
 bur_status bur_recipe_layer(bur_recipe *recipe, const char *type, const char *name)
 {
     BUR_TRY(RESERVE(recipe, layers, layer_room, recipe->n_layers + 1));
-    bur_recipe_layer *layer = &recipe->layers[recipe->n_layers];
+    bur_recipe_layer_entry *layer = &recipe->layers[recipe->n_layers];
     layer->type = bur_strdup(recipe->context, type);
     layer->name = bur_strdup(recipe->context, name);
     recipe->n_layers++;

@@ -28,15 +28,15 @@ typedef struct bur_recipe_node {
     int32_t layer;
 } bur_recipe_node;
 
-typedef struct bur_recipe_layer {
+typedef struct bur_recipe_layer_entry {
     char *type, *name;
-} bur_recipe_layer;
+} bur_recipe_layer_entry;
 
-typedef struct bur_recipe_input {
+typedef struct bur_recipe_input_entry {
     char *name;
     bur_shape shape; /* with BUR_DIM_BATCH */
     bur_ref ref;
-} bur_recipe_input;
+} bur_recipe_input_entry;
 
 struct bur_recipe {
     bur_context *context;
@@ -44,9 +44,9 @@ struct bur_recipe {
     bur_recipe_value *values;
     bur_recipe_node *nodes;
     bur_parameter *parameters;
-    bur_recipe_layer *layers;
+    bur_recipe_layer_entry *layers;
     int32_t *parameter_layers;
-    bur_recipe_input *inputs;
+    bur_recipe_input_entry *inputs;
     int32_t n_values, n_nodes, n_parameters, n_layers, n_inputs;
     int32_t value_room, node_room, parameter_room, parameter_layer_room, layer_room, input_room;
     bur_ref output; /* -1 until declared */
