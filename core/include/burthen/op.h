@@ -197,6 +197,13 @@ BUR_API bur_status bur_op_find(bur_op *out, const char *name);
 /** Reads "pad=1,1,1,1 activation=1" by the fields of `op`; BUR_E_NAME, BUR_E_FORMAT. */
 BUR_API bur_status bur_attr_parse(bur_attr *out, bur_op op, const char *text);
 
+/** Most inputs that an example of ops.def has. */
+#define BUR_EXAMPLE_INPUTS 16
+/** Reads example `index` of a row: its attributes and inputs[*n_inputs] of BUR_EXAMPLE_INPUTS.
+ * BUR_E_RANGE past the last one. */
+BUR_API bur_status bur_op_example(bur_op op, int32_t index, bur_attr *attr, bur_desc *inputs,
+                                  int32_t *n_inputs);
+
 /** Checks the inputs of `call` (its outputs pointer is ignored, n_outputs says how many are wanted)
  * and fills outputs[0..n_outputs). BUR_E_SHAPE, BUR_E_DTYPE, BUR_E_RANGE, BUR_E_ARG with both
  * shapes in the message. */
