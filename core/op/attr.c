@@ -51,21 +51,18 @@ bur_status bur_attr_parse(bur_attr *out, bur_op op, const char *text)
             return bur_fail(field == NULL ? BUR_E_NAME : BUR_E_FORMAT, "%s has no attribute '%.*s'",
                             bur_op_get(op)->name, (int)length, text);
         text += length + 1;
-        for (int32_t i = 0; i < field->count; i++) {
-            BUR_TRY(parse_word(&attr.word[field->offset + i], field, &text));
-            if (*text != ',')
+        int32_t n = 0;
+        for (;;) {
+            BUR_TRY(parse_word(&attr.word[field->offset + n++], field, &text));
+            if (n == field->count || *text != ',')
                 break;
             text++;
         }
+        if (op == BUR_OP_reshape && field->count == BUR_MAX_RANK)
+            attr.reshape.rank = n; /* as many as were given */
         if (*text != '\0' && !isspace((unsigned char)*text))
             return bur_fail(BUR_E_FORMAT, "%s: unexpected '%.16s'", field->name, text);
     }
-    /* reshape's rank is the number of dimensions given */
-    for (int32_t i = 0; op == BUR_OP_reshape && attr.reshape.rank == 0 && i < BUR_MAX_RANK; i++)
-        if (attr.reshape.shape[i] == 0) {
-            attr.reshape.rank = i;
-            break;
-        }
     *out = attr;
     return BUR_OK;
 }

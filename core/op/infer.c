@@ -32,9 +32,12 @@ static bur_status check_floats(const bur_call *call, int32_t from, int32_t to)
 
 static bur_status check_scalars(const bur_desc *desc)
 {
-    if (desc->dtype != BUR_I32 || desc->shape.rank != 1 || desc->shape.dim[0] != BUR_SCALAR_WORDS)
-        return bur_fail(BUR_E_SHAPE, "step scalars are i32[%d], not %s of %s", BUR_SCALAR_WORDS,
-                        SHAPE(desc), bur_dtype_name((bur_dtype)desc->dtype));
+    if (desc->dtype != BUR_I32)
+        return bur_fail(BUR_E_DTYPE, "step scalars are i32, not %s",
+                        bur_dtype_name((bur_dtype)desc->dtype));
+    if (desc->shape.rank != 1 || desc->shape.dim[0] != BUR_SCALAR_WORDS)
+        return bur_fail(BUR_E_SHAPE, "step scalars are i32[%d], not %s", BUR_SCALAR_WORDS,
+                        SHAPE(desc));
     return BUR_OK;
 }
 

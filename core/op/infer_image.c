@@ -19,11 +19,14 @@ static bur_status positions(int64_t *out, const char *axis, int64_t length, int6
                         "%s: window %" PRId64 ", stride %" PRId64 ", dilation %" PRId64
                         ", pad %" PRId64 ",%" PRId64,
                         axis, size, stride, dilation, before, after);
-    const int64_t extent = (size - 1) * dilation + 1, padded = length + before + after;
-    if (extent > padded)
-        return bur_fail(BUR_E_SHAPE, "%s: window of %" PRId64 " in a padded input of %" PRId64,
-                        axis, extent, padded);
-    *out = (padded - extent) / stride + 1;
+    const int64_t padded = length + before + after;
+    int64_t reach = 0; /* from the window's first element to its last */
+    if (__builtin_mul_overflow(size - 1, dilation, &reach) || reach >= padded)
+        return bur_fail(BUR_E_SHAPE,
+                        "%s: window of %" PRId64 ", dilation %" PRId64
+                        ", in a padded input of %" PRId64,
+                        axis, size, dilation, padded);
+    *out = (padded - 1 - reach) / stride + 1;
     return BUR_OK;
 }
 
@@ -38,6 +41,15 @@ static bur_status check_image(const bur_desc *desc, const char *what)
         if (desc->shape.dim[i] < 1)
             return bur_fail(BUR_E_SHAPE, "%s is empty: %s", what, SHAPE(desc));
     return BUR_OK;
+}
+
+/* Whether what takes part with an image has its type. */
+static bur_status check_same_type(const bur_desc *image, const bur_desc *other)
+{
+    return image->dtype == other->dtype ? BUR_OK
+                                        : bur_fail(BUR_E_DTYPE, "inputs are %s and %s",
+                                                   bur_dtype_name((bur_dtype)image->dtype),
+                                                   bur_dtype_name((bur_dtype)other->dtype));
 }
 
 /* [n, oh, ow, oc] of x [n, ih, iw, ic] and kernel kh x kw, given as sizes. */
@@ -73,6 +85,8 @@ bur_status bur_infer_conv2d(const bur_call *call, bur_desc *outputs)
     const bur_desc *x = &call->inputs[0], *w = &call->inputs[1];
     BUR_TRY(check_image(x, "input"));
     BUR_TRY(check_image(w, "weights"));
+    for (int32_t i = 1; i < call->n_inputs; i++)
+        BUR_TRY(check_same_type(x, &call->inputs[i]));
     const int64_t *xd = x->shape.dim, *wd = w->shape.dim;
     BUR_TRY(check_groups(or_one(attr->groups), xd[3], wd[2], wd[3]));
     if (attr->activation < BUR_LINEAR || attr->activation >= BUR_SOFTMAX)
@@ -92,6 +106,7 @@ bur_status bur_infer_conv2d_grad_x(const bur_call *call, bur_desc *outputs)
     const bur_desc *dy = &call->inputs[0], *w = &call->inputs[1];
     BUR_TRY(check_image(dy, "gradient"));
     BUR_TRY(check_image(w, "weights"));
+    BUR_TRY(check_same_type(dy, w));
     const int64_t *wd = w->shape.dim, ic = wd[2] * or_one(attr->groups);
     BUR_TRY(check_groups(or_one(attr->groups), ic, wd[2], wd[3]));
     bur_shape expected = {0};
@@ -112,6 +127,7 @@ bur_status bur_infer_conv2d_grad_w(const bur_call *call, bur_desc *outputs)
     const bur_desc *x = &call->inputs[0], *dy = &call->inputs[1];
     BUR_TRY(check_image(x, "input"));
     BUR_TRY(check_image(dy, "gradient"));
+    BUR_TRY(check_same_type(x, dy));
     const int64_t *xd = x->shape.dim, groups = or_one(attr->groups), oc = dy->shape.dim[3];
     BUR_TRY(check_groups(groups, xd[3], xd[3] / (groups > 0 ? groups : 1), oc));
     bur_shape expected = {0};
@@ -135,7 +151,7 @@ static bur_status pool_output(bur_shape *out, const bur_pool2d_attr *attr, int64
     for (int i = 0; i < 2; i++) {
         const int64_t window = attr->window[i],
                       stride = attr->stride[i] == 0 ? window : attr->stride[i];
-        if (attr->pad[2 * i] >= window || attr->pad[2 * i + 1] >= window)
+        if (window > 0 && (attr->pad[2 * i] >= window || attr->pad[2 * i + 1] >= window))
             return bur_fail(BUR_E_SHAPE,
                             "pad %" PRId32 ",%" PRId32 " is not less than the window %" PRId64,
                             attr->pad[2 * i], attr->pad[2 * i + 1], window);
@@ -165,9 +181,11 @@ bur_status bur_infer_max_pool2d_grad(const bur_call *call, bur_desc *outputs)
     const bur_pool2d_attr *attr = &call->attr->pool2d;
     const bur_desc *dy = &call->inputs[0], *index = &call->inputs[1];
     BUR_TRY(check_image(dy, "gradient"));
-    if (index->dtype != BUR_U8 || !bur_shape_equal(&dy->shape, &index->shape))
-        return bur_fail(BUR_E_SHAPE, "gradient %s, positions %s of %s", SHAPE(dy), SHAPE(index),
+    if (index->dtype != BUR_U8)
+        return bur_fail(BUR_E_DTYPE, "positions are u8, not %s",
                         bur_dtype_name((bur_dtype)index->dtype));
+    if (!bur_shape_equal(&dy->shape, &index->shape))
+        return bur_fail(BUR_E_SHAPE, "gradient %s, positions %s", SHAPE(dy), SHAPE(index));
     const int64_t *yd = dy->shape.dim;
     bur_shape expected = {0};
     BUR_TRY(pool_output(&expected, attr, yd[0], attr->input_size[0], attr->input_size[1], yd[3]));

@@ -109,6 +109,19 @@ bur_status bur_op_find(bur_op *out, const char *name)
                : bur_fail(BUR_E_NAME, "no operator '%s'; did you mean '%s'?", name, nearest);
 }
 
+/* Every tensor has a size in bytes: rules may multiply and add dimensions of their inputs. */
+static bur_status check_sizes(const bur_call *call, const bur_desc *descs, int32_t n)
+{
+    for (int32_t i = 0; i < n; i++) {
+        size_t bytes = 0;
+        const bur_status status =
+            bur_shape_bytes(&bytes, &descs[i].shape, (bur_dtype)descs[i].dtype);
+        if (status != BUR_OK)
+            return bur_fail_in(status, "%s", infos[call->op].name);
+    }
+    return BUR_OK;
+}
+
 static bur_status check_counts(const bur_call *call)
 {
     const bur_op_info *info = &infos[call->op];
@@ -126,16 +139,15 @@ bur_status bur_op_infer(const bur_call *call, bur_desc *outputs)
     if (call == NULL || (unsigned)call->op >= BUR_OP_COUNT || call->attr == NULL)
         return bur_fail(BUR_E_ARG, "bur_op_infer: no call, no attributes or unknown operator");
     BUR_TRY(check_counts(call));
+    BUR_TRY(check_sizes(call, call->inputs, call->n_inputs));
     bur_desc inferred[2];
     memset(inferred, 0, sizeof inferred);
     const bur_status status = rules[call->op].infer(call, inferred);
     if (status != BUR_OK)
         return bur_fail_in(status, "%s", infos[call->op].name);
-    for (int32_t i = 0; i < call->n_outputs; i++) {
-        size_t bytes = 0;
-        BUR_TRY(bur_shape_bytes(&bytes, &inferred[i].shape, (bur_dtype)inferred[i].dtype));
+    BUR_TRY(check_sizes(call, inferred, call->n_outputs));
+    for (int32_t i = 0; i < call->n_outputs; i++)
         outputs[i] = inferred[i];
-    }
     return BUR_OK;
 }
 
