@@ -1,0 +1,297 @@
+#include "example.h"
+
+#include "../test.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- text ---- */
+
+/* The start of example `index` and its length; NULL past the last. */
+static const char *find_example(bur_op op, int32_t index, size_t *length)
+{
+    const char *text = bur_op_get(op)->examples;
+    for (; index > 0; index--) {
+        text = strchr(text, ';');
+        if (text == NULL)
+            return NULL;
+        text++;
+    }
+    text += strspn(text, " ");
+    *length = strcspn(text, ";");
+    return text;
+}
+
+int32_t test_example_count(bur_op op)
+{
+    int32_t count = 0;
+    for (size_t length = 0; find_example(op, count, &length) != NULL;)
+        count++;
+    return count;
+}
+
+/* "4x10", "4:i32" or "scalars" */
+static bur_desc read_desc(const char *token)
+{
+    static const struct {
+        const char *suffix;
+        bur_dtype dtype;
+    } suffixes[] = {{"", BUR_F32}, {":i32", BUR_I32}, {":u8", BUR_U8}};
+    bur_shape shape = {.rank = 0};
+    if (strcmp(token, "scalars") == 0) {
+        assert_ok(bur_shape_make(&shape, 1, (int64_t[]){BUR_SCALAR_WORDS}));
+        return bur_desc_make(BUR_I32, &shape);
+    }
+    char *end = NULL;
+    for (const char *p = token;; p = end + 1) {
+        assert_true(shape.rank < BUR_MAX_RANK);
+        shape.dim[shape.rank++] = strtoll(p, &end, 10);
+        if (end == p || *end != 'x')
+            break;
+    }
+    for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++)
+        if (strcmp(end, suffixes[i].suffix) == 0)
+            return bur_desc_make(suffixes[i].dtype, &shape);
+    fail_msg("'%s' is not a shape", token);
+    return (bur_desc){0};
+}
+
+/* Fills inputs and attr from "5x7, 7x3 transpose_a=1"; the first word with '=' ends the shapes. */
+static void read_example(test_example *example, bur_op op, const char *text)
+{
+    const char *p = text + strspn(text, ", ");
+    int32_t n = 0;
+    while (*p != '\0') {
+        const size_t length = strcspn(p, ", ");
+        if (memchr(p, '=', length) != NULL)
+            break;
+        char token[64];
+        assert_true(length < sizeof token && n < TEST_MAX_INPUTS);
+        memcpy(token, p, length);
+        token[length] = '\0';
+        example->inputs[n++] = read_desc(token);
+        p += length;
+        p += strspn(p, ", ");
+    }
+    assert_ok(bur_attr_parse(&example->attr, op, p));
+    example->call = (bur_call){.op = op,
+                               .attr = &example->attr,
+                               .n_inputs = n,
+                               .inputs = example->inputs,
+                               .outputs = example->outputs};
+}
+
+/* ---- values ---- */
+
+double test_uniform(uint32_t stream, int64_t i)
+{
+    uint32_t word[4];
+    bur_philox(word, (uint32_t[]){(uint32_t)(i / 4), (uint32_t)(i / 4 >> 32), 0, 0},
+               (uint32_t[]){stream, 20241});
+    return 2 * (double)bur_uniform(word[i % 4]) - 1;
+}
+
+typedef double value_rule(const test_example *example, int32_t input, int64_t i, double u);
+
+/* One in sixteen is exactly zero: thresholds. */
+static double with_zeros(const test_example *example, int32_t input, int64_t i, double u)
+{
+    (void)example, (void)input;
+    return i % 16 == 5 ? 0 : u;
+}
+
+/* Never near zero: kinks are, and dropout's mask is told by zeros. */
+static double without_zeros(const test_example *example, int32_t input, int64_t i, double u)
+{
+    (void)example, (void)input, (void)i;
+    return u < 0 ? u - 0.125 : u + 0.125;
+}
+
+/* Large arguments: saturation, overflow of exp. */
+static double spread(const test_example *example, int32_t input, int64_t i, double u)
+{
+    (void)example, (void)input;
+    return u * (i % 17 == 3 ? 600 : 6);
+}
+
+/* Equal values within windows, mostly negative, so that padding must not win. */
+static double ties(const test_example *example, int32_t input, int64_t i, double u)
+{
+    (void)example, (void)input, (void)i;
+    return floor(u * 4 - 3) / 4;
+}
+
+/* All values differ, by far more than a difference step. */
+static double distinct(const test_example *example, int32_t input, int64_t i, double u)
+{
+    (void)u;
+    const int64_t n = bur_desc_count(&example->inputs[input]);
+    return (double)(i * 7919 % n) / (double)n - 0.5;
+}
+
+static double probability(const test_example *example, int32_t input, int64_t i, double u)
+{
+    (void)i;
+    const double classes = (double)example->inputs[input].shape.dim[1];
+    return (u + 1.25) / classes;
+}
+
+/* Every third sample's labelled class has less than the 1e-7 that cross_entropy is clamped at. */
+static double clamped_probability(const test_example *example, int32_t input, int64_t i, double u)
+{
+    const int64_t classes = example->inputs[input].shape.dim[1], sample = i / classes;
+    const bool labelled = ((const int32_t *)example->x[1])[sample] == i % classes;
+    return labelled && sample % 3 == 1 ? 0x1p-24 * (u + 1) / 2 : probability(example, input, i, u);
+}
+
+/* adam: every other element is so small that epsilon counts beside sqrt(v). */
+static double adam(const test_example *example, int32_t input, int64_t i, double u)
+{
+    (void)example;
+    const double scale = i % 2 == 0 ? 1 : 0x1p-24;
+    static const int parameter = 0, second_moment = 3;
+    const int role = (input - 1) % 4;
+    if (role == parameter)
+        return u;
+    return role == second_moment ? (u + 1.125) * scale * scale : u * scale;
+}
+
+static const struct value_row {
+    bur_op op;
+    int32_t input; /* -1: every one */
+    value_rule *rough, *smooth;
+} value_rows[] = {
+    {BUR_OP_cross_entropy, 0, clamped_probability, probability},
+    {BUR_OP_dropout, 0, without_zeros, without_zeros},
+    {BUR_OP_max_pool2d, 0, ties, distinct},
+    {BUR_OP_relu, 0, with_zeros, without_zeros},
+    {BUR_OP_leaky_relu, 0, with_zeros, without_zeros},
+    {BUR_OP_sigmoid, 0, spread, without_zeros},
+    {BUR_OP_tanh, 0, spread, without_zeros},
+    {BUR_OP_softmax, 0, spread, without_zeros},
+    {BUR_OP_softmax_cross_entropy, 0, spread, without_zeros},
+    {BUR_OP_adam, -1, adam, adam},
+};
+
+static value_rule *find_rule(bur_op op, int32_t input, test_texture texture)
+{
+    for (size_t i = 0; i < sizeof value_rows / sizeof *value_rows; i++) {
+        const struct value_row *row = &value_rows[i];
+        if (row->op == op && (row->input < 0 || row->input == input))
+            return texture == TEST_ROUGH ? row->rough : row->smooth;
+    }
+    return texture == TEST_ROUGH ? with_zeros : without_zeros;
+}
+
+static void fill_floats(test_example *example, int32_t input, test_texture texture)
+{
+    const bur_desc *desc = &example->inputs[input];
+    value_rule *rule = find_rule(example->call.op, input, texture);
+    const int64_t n = bur_desc_count(desc);
+    for (int64_t i = 0; i < n; i++) {
+        /* rounded to f32 first, so that both types hold the same number */
+        const float value = (float)rule(example, input, i, test_uniform((uint32_t)input, i));
+        if (desc->dtype == BUR_F32)
+            ((float *)example->x[input])[i] = value;
+        else
+            ((double *)example->x[input])[i] = (double)value;
+    }
+}
+
+static void fill_labels(test_example *example, int32_t input)
+{
+    const int64_t classes = example->inputs[0].shape.dim[1];
+    for (int64_t i = 0; i < bur_desc_count(&example->inputs[input]); i++)
+        ((int32_t *)example->x[input])[i] = (int32_t)(i * 5 % classes);
+}
+
+/* A third step, in the middle of an effective batch. */
+static void fill_scalars(test_example *example, int32_t input)
+{
+    const bur_scalars scalars = {.learning_rate = 0.125f,
+                                 .inverse_weight_sum = 1.0f / 7,
+                                 .correction1 = (float)(1 / (1 - pow(0.9, 3))),
+                                 .correction2 = (float)(1 / (1 - pow(0.999, 3))),
+                                 .seed = {0xfedcba98u, 0x76543210u},
+                                 .step = {2, 1},
+                                 .first_sample = 11};
+    memcpy(example->x[input], &scalars, sizeof scalars);
+}
+
+/* A position inside the window and inside the image, as max_pool2d would give. */
+static void fill_index(test_example *example, int32_t input)
+{
+    const bur_pool2d_attr *attr = &example->attr.pool2d;
+    const int64_t *ys = example->inputs[input].shape.dim;
+    const int64_t stride[2] = {attr->stride[0] == 0 ? attr->window[0] : attr->stride[0],
+                               attr->stride[1] == 0 ? attr->window[1] : attr->stride[1]};
+    const int64_t positions = attr->window[0] * attr->window[1];
+    for (int64_t i = 0; i < bur_desc_count(&example->inputs[input]); i++) {
+        const int64_t oy = i / ys[3] / ys[2] % ys[1], ox = i / ys[3] % ys[2];
+        int64_t k = (int64_t)((test_uniform(99, i) + 1) / 2 * (double)positions);
+        for (int64_t tries = 0; tries < positions; tries++, k = (k + 1) % positions) {
+            const int64_t iy = oy * stride[0] + k / attr->window[1] - attr->pad[0];
+            const int64_t ix = ox * stride[1] + k % attr->window[1] - attr->pad[2];
+            if (iy >= 0 && iy < attr->input_size[0] && ix >= 0 && ix < attr->input_size[1])
+                break;
+        }
+        ((uint8_t *)example->x[input])[i] = (uint8_t)k;
+    }
+}
+
+/* ---- examples ---- */
+
+static bool is_scalars(const bur_desc *desc)
+{
+    return desc->dtype == BUR_I32 && desc->shape.dim[0] == BUR_SCALAR_WORDS;
+}
+
+/* Integers first: clamped_probability looks at the labels. */
+static void fill_inputs(test_example *example, test_texture texture)
+{
+    for (int32_t i = 0; i < example->call.n_inputs; i++) {
+        example->x[i] = malloc(bur_desc_bytes(&example->inputs[i]) + 1);
+        assert_non_null(example->x[i]);
+        if (example->inputs[i].dtype == BUR_U8)
+            fill_index(example, i);
+        else if (is_scalars(&example->inputs[i]))
+            fill_scalars(example, i);
+        else if (example->inputs[i].dtype == BUR_I32)
+            fill_labels(example, i);
+    }
+    for (int32_t i = 0; i < example->call.n_inputs; i++)
+        if (example->inputs[i].dtype == BUR_F32 || example->inputs[i].dtype == BUR_F64)
+            fill_floats(example, i, texture);
+}
+
+void test_example_create(test_example *out, bur_op op, int32_t index, int32_t n_outputs,
+                         bur_dtype dtype, test_texture texture)
+{
+    memset(out, 0, sizeof *out);
+    size_t length = 0;
+    const char *text = find_example(op, index, &length);
+    assert_non_null(text);
+    snprintf(out->text, sizeof out->text, "%s %.*s", bur_op_get(op)->name, (int)length, text);
+    read_example(out, op, out->text + strlen(bur_op_get(op)->name));
+    for (int32_t i = 0; i < out->call.n_inputs; i++)
+        if (out->inputs[i].dtype == BUR_F32)
+            out->inputs[i].dtype = (int32_t)dtype;
+    out->call.n_outputs = n_outputs;
+    assert_ok(bur_op_infer(&out->call, out->outputs));
+    fill_inputs(out, texture);
+}
+
+void test_example_destroy(test_example *example)
+{
+    for (int32_t i = 0; i < example->call.n_inputs; i++)
+        free(example->x[i]);
+}
+
+bool test_input_is_updated(const bur_call *call, int32_t input)
+{
+    const int32_t group = bur_op_get(call->op)->group;
+    return group > 0 && input > 0 && (input - 1) % group != 1; /* 1 is the gradient */
+}
