@@ -19,7 +19,10 @@ typedef struct test_device {
  * built) names those that must be there. False, with a line on stderr, if one is missing. */
 bool test_devices_open(test_device *devices, int32_t *count);
 
-/* Opens the first device of `backend`. */
+/* Opens the first device of `backend`, or the one that `info` describes; the context is the
+ * device's once it is open. */
+bur_status test_device_open_as(test_device *out, const bur_backend *backend, bur_context *context,
+                               const bur_device_info *info);
 bur_status test_device_open(test_device *out, const bur_backend *backend, int threads);
 void test_device_close(test_device *device);
 

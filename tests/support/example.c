@@ -8,80 +8,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- text ---- */
-
-/* The start of example `index` and its length; NULL past the last. */
-static const char *find_example(bur_op op, int32_t index, size_t *length)
-{
-    const char *text = bur_op_get(op)->examples;
-    for (; index > 0; index--) {
-        text = strchr(text, ';');
-        if (text == NULL)
-            return NULL;
-        text++;
-    }
-    text += strspn(text, " ");
-    *length = strcspn(text, ";");
-    return text;
-}
-
 int32_t test_example_count(bur_op op)
 {
-    int32_t count = 0;
-    for (size_t length = 0; find_example(op, count, &length) != NULL;)
+    bur_attr attr;
+    bur_desc inputs[BUR_EXAMPLE_INPUTS];
+    int32_t count = 0, n_inputs = 0;
+    while (bur_op_example(op, count, &attr, inputs, &n_inputs) == BUR_OK)
         count++;
     return count;
-}
-
-/* "4x10", "4:i32" or "scalars" */
-static bur_desc read_desc(const char *token)
-{
-    static const struct {
-        const char *suffix;
-        bur_dtype dtype;
-    } suffixes[] = {{"", BUR_F32}, {":i32", BUR_I32}, {":u8", BUR_U8}};
-    bur_shape shape = {.rank = 0};
-    if (strcmp(token, "scalars") == 0) {
-        assert_ok(bur_shape_make(&shape, 1, (int64_t[]){BUR_SCALAR_WORDS}));
-        return bur_desc_make(BUR_I32, &shape);
-    }
-    char *end = NULL;
-    for (const char *p = token;; p = end + 1) {
-        assert_true(shape.rank < BUR_MAX_RANK);
-        shape.dim[shape.rank++] = strtoll(p, &end, 10);
-        if (end == p || *end != 'x')
-            break;
-    }
-    for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++)
-        if (strcmp(end, suffixes[i].suffix) == 0)
-            return bur_desc_make(suffixes[i].dtype, &shape);
-    fail_msg("'%s' is not a shape", token);
-    return (bur_desc){0};
-}
-
-/* Fills inputs and attr from "5x7, 7x3 transpose_a=1"; the first word with '=' ends the shapes. */
-static void read_example(test_example *example, bur_op op, const char *text)
-{
-    const char *p = text + strspn(text, ", ");
-    int32_t n = 0;
-    while (*p != '\0') {
-        const size_t length = strcspn(p, ", ");
-        if (memchr(p, '=', length) != NULL)
-            break;
-        char token[64];
-        assert_true(length < sizeof token && n < TEST_MAX_INPUTS);
-        memcpy(token, p, length);
-        token[length] = '\0';
-        example->inputs[n++] = read_desc(token);
-        p += length;
-        p += strspn(p, ", ");
-    }
-    assert_ok(bur_attr_parse(&example->attr, op, p));
-    example->call = (bur_call){.op = op,
-                               .attr = &example->attr,
-                               .n_inputs = n,
-                               .inputs = example->inputs,
-                               .outputs = example->outputs};
 }
 
 /* ---- values ---- */
@@ -267,19 +201,35 @@ static void fill_inputs(test_example *example, test_texture texture)
             fill_floats(example, i, texture);
 }
 
+/* "matmul example 2: 5x7 7x3" */
+static void name_example(test_example *example, int32_t index)
+{
+    char *text = example->text;
+    size_t used = (size_t)snprintf(text, sizeof example->text, "%s example %" PRId32 ":",
+                                   bur_op_get(example->call.op)->name, index);
+    for (int32_t i = 0; i < example->call.n_inputs && used < sizeof example->text; i++) {
+        char shape[BUR_SHAPE_TEXT];
+        used += (size_t)snprintf(text + used, sizeof example->text - used, " %s",
+                                 bur_shape_format(shape, sizeof shape, &example->inputs[i].shape));
+    }
+}
+
 void test_example_create(test_example *out, bur_op op, int32_t index, int32_t n_outputs,
                          bur_dtype dtype, test_texture texture)
 {
     memset(out, 0, sizeof *out);
-    size_t length = 0;
-    const char *text = find_example(op, index, &length);
-    assert_non_null(text);
-    snprintf(out->text, sizeof out->text, "%s %.*s", bur_op_get(op)->name, (int)length, text);
-    read_example(out, op, out->text + strlen(bur_op_get(op)->name));
+    int32_t n_inputs = 0;
+    assert_ok(bur_op_example(op, index, &out->attr, out->inputs, &n_inputs));
+    out->call = (bur_call){.op = op,
+                           .attr = &out->attr,
+                           .n_inputs = n_inputs,
+                           .n_outputs = n_outputs,
+                           .inputs = out->inputs,
+                           .outputs = out->outputs};
+    name_example(out, index);
     for (int32_t i = 0; i < out->call.n_inputs; i++)
         if (out->inputs[i].dtype == BUR_F32)
             out->inputs[i].dtype = (int32_t)dtype;
-    out->call.n_outputs = n_outputs;
     assert_ok(bur_op_infer(&out->call, out->outputs));
     fill_inputs(out, texture);
 }

@@ -4,11 +4,11 @@
 
 #include <burthen/op.h>
 
-enum { TEST_MAX_INPUTS = 32, TEST_MAX_OUTPUTS = 2 };
+enum { TEST_MAX_INPUTS = BUR_EXAMPLE_INPUTS, TEST_MAX_OUTPUTS = 2 };
 
 /* One example; `call` points into it, so it is not copied. */
 typedef struct test_example {
-    char text[256]; /* "matmul 5x7, 7x3 transpose_a=1" */
+    char text[256]; /* "matmul example 2: 7x5 7x3" */
     bur_attr attr;
     bur_desc inputs[TEST_MAX_INPUTS], outputs[TEST_MAX_OUTPUTS];
     bur_call call;
@@ -19,6 +19,7 @@ typedef struct test_example {
  * SMOOTH keeps away from every kink, for differences. */
 typedef enum test_texture { TEST_ROUGH, TEST_SMOOTH } test_texture;
 
+/* Examples of the row that can be read; op.example tests that all can. */
 int32_t test_example_count(bur_op op);
 
 /* Reads example `index` of `op`, infers n_outputs outputs and draws the inputs' values (the same

@@ -1,0 +1,97 @@
+#define _GNU_SOURCE /* setenv, strcasestr */
+#include "device.h"
+
+#include <backends/backends.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What a driver calls itself where people say otherwise. */
+static const char *const driver_names[][2] = {
+    {"pocl", "Portable Computing Language"},
+    {"rusticl", "rusticl"},
+};
+
+static bool device_matches(const test_device *device, const char *word)
+{
+    for (size_t i = 0; i < sizeof driver_names / sizeof *driver_names; i++)
+        if (strcmp(word, driver_names[i][0]) == 0)
+            word = driver_names[i][1];
+    return strcasestr(device->info.driver, word) != NULL ||
+           strcasestr(device->info.description, word) != NULL;
+}
+
+/* Every device of a backend that can train, each in a context of its own. */
+static bool open_all(test_device *devices, int32_t *count, const bur_backend *backend)
+{
+    bur_device_info infos[TEST_MAX_DEVICES];
+    int32_t found = 0;
+    char note[BUR_TEXT_BYTES] = "";
+    bur_context *context = NULL;
+    if (bur_context_create(&context, NULL) != BUR_OK)
+        return false;
+    const bur_status status = backend->enumerate(context, infos, TEST_MAX_DEVICES, &found, note);
+    bur_context_destroy(context);
+    if (status != BUR_OK) {
+        fprintf(stderr, "%s: %s\n", backend->name, bur_last_error());
+        return false;
+    }
+    for (int32_t i = 0; i < found && *count < TEST_MAX_DEVICES; i++) {
+        if (!infos[i].trains)
+            continue;
+        if (bur_context_create(&context, NULL) != BUR_OK ||
+            test_device_open_as(&devices[*count], backend, context, &infos[i]) != BUR_OK) {
+            fprintf(stderr, "%s: %s\n", infos[i].name, bur_last_error());
+            return false;
+        }
+        ++*count;
+    }
+    return true;
+}
+
+static bool all_expected_are_there(const test_device *devices, int32_t count, const char *expected)
+{
+    char words[256];
+    snprintf(words, sizeof words, "%s", expected);
+    char *rest = NULL;
+    for (char *word = strtok_r(words, ", ", &rest); word != NULL;
+         word = strtok_r(NULL, ", ", &rest)) {
+        bool found = false;
+        for (int32_t i = 0; i < count; i++)
+            found = found || device_matches(&devices[i], word);
+        if (!found) {
+            fprintf(stderr, "device '%s' of BURTHEN_TEST_DEVICES=%s was not found\n", word,
+                    expected);
+            return false;
+        }
+    }
+    return true;
+}
+
+bool test_devices_open(test_device *devices, int32_t *count)
+{
+    const char *expected = getenv("BURTHEN_TEST_DEVICES");
+    if (expected == NULL)
+        expected = BURTHEN_TEST_DEVICES_DEFAULT;
+    if (strstr(expected, "rusticl") != NULL)
+        setenv("RUSTICL_ENABLE", "llvmpipe", 0); /* Mesa offers no device unless told to */
+    *count = 0;
+    static const int threads[] = {1, 3};
+    for (int i = 0; i < 2; i++, ++*count)
+        if (test_device_open(&devices[*count], bur_backend_cpu(), threads[i]) != BUR_OK) {
+            fprintf(stderr, "cpu: %s\n", bur_last_error());
+            return false;
+        }
+    const char *name = NULL;
+    char reason[BUR_TEXT_BYTES] = "";
+    for (int32_t i = 0;; i++) {
+        const bur_backend *backend = bur_backend_load(i, &name, reason);
+        if (name == NULL)
+            break;
+        if (backend == NULL)
+            fprintf(stderr, "%s: %s\n", name, reason);
+        else if (!open_all(devices, count, backend))
+            return false;
+    }
+    return all_expected_are_there(devices, *count, expected);
+}
