@@ -92,7 +92,8 @@ const bur_cpu_entry *bur__cpu_entry(const bur_device_info *info, const bur_call 
 #ifdef BUR_HAVE_ONEDNN
 /* Entries that oneDNN overrides, [BUR_OP_COUNT]; one with run == NULL is none. */
 extern const bur_cpu_entry bur__cpu_onednn_entries[];
-/* "oneDNN 2.6.3" */
+/* "oneDNN 2.6.3"; NULL if its library cannot be opened here or has no kernels for this processor, and
+ * then no call may reach the entries. */
 const char *bur__cpu_onednn_version(void);
 #endif
 

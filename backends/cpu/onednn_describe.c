@@ -1,0 +1,429 @@
+/* From a problem to primitive descriptors, the same for oneDNN 2.x (operation descriptors, memory
+ * descriptors are structs) and 3.x (primitive descriptors at once, memory descriptors are handles).
+ */
+#include <omp.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "onednn.h"
+
+/* ---- memory descriptors ---- */
+
+#if DNNL_VERSION_MAJOR >= 3
+typedef const_dnnl_memory_desc_t md_pointer;
+#define MD_STRIDES memory_desc_create_with_strides
+#define MD_TAG     memory_desc_create_with_tag
+
+static md_pointer pointer_to(const dnnl_memory_desc_t *md)
+{
+    return *md;
+}
+
+static void md_destroy(const bur_onednn *dnnl, dnnl_memory_desc_t *md)
+{
+    if (*md)
+        dnnl->memory_desc_destroy(*md);
+}
+#else
+typedef const dnnl_memory_desc_t *md_pointer;
+#define MD_STRIDES memory_desc_init_by_strides
+#define MD_TAG     memory_desc_init_by_tag
+
+static md_pointer pointer_to(const dnnl_memory_desc_t *md)
+{
+    return md;
+}
+
+static void md_destroy(const bur_onednn *dnnl, dnnl_memory_desc_t *md)
+{
+    (void)dnnl;
+    (void)md;
+}
+#endif
+
+/* Memory descriptors of a problem; an absent bias stays zero, which both APIs take for none. */
+typedef struct descriptors {
+    dnnl_memory_desc_t x, w, bias, y;
+    dnnl_memory_desc_t plain_w; /* as the caller has them; w leaves the choice to oneDNN */
+} descriptors;
+
+static dnnl_status_t describe_tensor(const bur_onednn *dnnl, dnnl_memory_desc_t *md,
+                                     const bur_onednn_tensor *t, bool any)
+{
+    dnnl_dims_t dim = {0}, stride = {0};
+    memcpy(dim, t->dim, sizeof t->dim);
+    memcpy(stride, t->stride, sizeof t->stride);
+    if (t->rank == 0)
+        return dnnl_success;
+    if (any)
+        return dnnl->MD_TAG(md, (int)t->rank, dim, dnnl_f32, dnnl_format_tag_any);
+    return dnnl->MD_STRIDES(md, (int)t->rank, dim, dnnl_f32, stride);
+}
+
+static dnnl_status_t describe_tensors(const bur_onednn *dnnl, descriptors *md,
+                                      const bur_onednn_problem *p)
+{
+    /* Convolutions are 1.4 to 6 times faster with blocked weights, reordering them each time
+     * included (a few microseconds); a matrix product never gains by it. */
+    const bool any = p->kind != BUR_ONEDNN_MATMUL;
+    dnnl_status_t status = describe_tensor(dnnl, &md->x, &p->x, false);
+    if (status == dnnl_success)
+        status = describe_tensor(dnnl, &md->w, &p->w, any);
+    if (status == dnnl_success)
+        status = describe_tensor(dnnl, &md->bias, &p->bias, false);
+    if (status == dnnl_success)
+        status = describe_tensor(dnnl, &md->y, &p->y, false);
+    if (status == dnnl_success)
+        status = describe_tensor(dnnl, &md->plain_w, &p->w, false);
+    return status;
+}
+
+static void destroy_tensors(const bur_onednn *dnnl, descriptors *md)
+{
+    md_destroy(dnnl, &md->x);
+    md_destroy(dnnl, &md->w);
+    md_destroy(dnnl, &md->bias);
+    md_destroy(dnnl, &md->y);
+    md_destroy(dnnl, &md->plain_w);
+}
+
+/* ---- primitive descriptors; `forward` is the hint that gradients need ---- */
+
+typedef struct window {
+    dnnl_dims_t stride, dilation, pad_begin, pad_end;
+} window;
+
+static window window_of(const bur_onednn_problem *p)
+{
+    window w = {0};
+    memcpy(w.stride, p->stride, sizeof p->stride);
+    memcpy(w.dilation, p->dilation, sizeof p->dilation);
+    memcpy(w.pad_begin, p->pad_begin, sizeof p->pad_begin);
+    memcpy(w.pad_end, p->pad_end, sizeof p->pad_end);
+    return w;
+}
+
+typedef dnnl_status_t create_function(const bur_onednn *dnnl, dnnl_primitive_desc_t *out,
+                                      const bur_onednn_problem *p, const descriptors *md,
+                                      const_dnnl_primitive_attr_t attr,
+                                      const_dnnl_primitive_desc_t forward);
+
+#if DNNL_VERSION_MAJOR >= 3
+
+static dnnl_status_t create_matmul(const bur_onednn *dnnl, dnnl_primitive_desc_t *out,
+                                   const bur_onednn_problem *p, const descriptors *md,
+                                   const_dnnl_primitive_attr_t attr,
+                                   const_dnnl_primitive_desc_t forward)
+{
+    (void)p;
+    (void)forward;
+    return dnnl->matmul_primitive_desc_create(out, dnnl->engine, md->x, md->w, md->bias, md->y,
+                                              attr);
+}
+
+static dnnl_status_t create_conv(const bur_onednn *dnnl, dnnl_primitive_desc_t *out,
+                                 const bur_onednn_problem *p, const descriptors *md,
+                                 const_dnnl_primitive_attr_t attr,
+                                 const_dnnl_primitive_desc_t forward)
+{
+    (void)forward;
+    const window w = window_of(p);
+    return dnnl->convolution_forward_primitive_desc_create(
+        out, dnnl->engine, dnnl_forward_training, dnnl_convolution_direct, md->x, md->w, md->bias,
+        md->y, w.stride, w.dilation, w.pad_begin, w.pad_end, attr);
+}
+
+static dnnl_status_t create_conv_grad_x(const bur_onednn *dnnl, dnnl_primitive_desc_t *out,
+                                        const bur_onednn_problem *p, const descriptors *md,
+                                        const_dnnl_primitive_attr_t attr,
+                                        const_dnnl_primitive_desc_t forward)
+{
+    const window w = window_of(p);
+    return dnnl->convolution_backward_data_primitive_desc_create(
+        out, dnnl->engine, dnnl_convolution_direct, md->x, md->w, md->y, w.stride, w.dilation,
+        w.pad_begin, w.pad_end, forward, attr);
+}
+
+static dnnl_status_t create_conv_grad_w(const bur_onednn *dnnl, dnnl_primitive_desc_t *out,
+                                        const bur_onednn_problem *p, const descriptors *md,
+                                        const_dnnl_primitive_attr_t attr,
+                                        const_dnnl_primitive_desc_t forward)
+{
+    const window w = window_of(p);
+    return dnnl->convolution_backward_weights_primitive_desc_create(
+        out, dnnl->engine, dnnl_convolution_direct, md->x, md->w, NULL, md->y, w.stride, w.dilation,
+        w.pad_begin, w.pad_end, forward, attr);
+}
+
+#else
+
+static dnnl_status_t create_matmul(const bur_onednn *dnnl, dnnl_primitive_desc_t *out,
+                                   const bur_onednn_problem *p, const descriptors *md,
+                                   const_dnnl_primitive_attr_t attr,
+                                   const_dnnl_primitive_desc_t forward)
+{
+    (void)p;
+    dnnl_matmul_desc_t op;
+    const dnnl_status_t status = dnnl->matmul_desc_init(&op, &md->x, &md->w, &md->bias, &md->y);
+    if (status != dnnl_success)
+        return status;
+    return dnnl->primitive_desc_create(out, &op, attr, dnnl->engine, forward);
+}
+
+static dnnl_status_t create_conv(const bur_onednn *dnnl, dnnl_primitive_desc_t *out,
+                                 const bur_onednn_problem *p, const descriptors *md,
+                                 const_dnnl_primitive_attr_t attr,
+                                 const_dnnl_primitive_desc_t forward)
+{
+    const window w = window_of(p);
+    dnnl_convolution_desc_t op;
+    const dnnl_status_t status = dnnl->dilated_convolution_forward_desc_init(
+        &op, dnnl_forward_training, dnnl_convolution_direct, &md->x, &md->w, &md->bias, &md->y,
+        w.stride, w.dilation, w.pad_begin, w.pad_end);
+    if (status != dnnl_success)
+        return status;
+    return dnnl->primitive_desc_create(out, &op, attr, dnnl->engine, forward);
+}
+
+static dnnl_status_t create_conv_grad_x(const bur_onednn *dnnl, dnnl_primitive_desc_t *out,
+                                        const bur_onednn_problem *p, const descriptors *md,
+                                        const_dnnl_primitive_attr_t attr,
+                                        const_dnnl_primitive_desc_t forward)
+{
+    const window w = window_of(p);
+    dnnl_convolution_desc_t op;
+    const dnnl_status_t status = dnnl->dilated_convolution_backward_data_desc_init(
+        &op, dnnl_convolution_direct, &md->x, &md->w, &md->y, w.stride, w.dilation, w.pad_begin,
+        w.pad_end);
+    if (status != dnnl_success)
+        return status;
+    return dnnl->primitive_desc_create(out, &op, attr, dnnl->engine, forward);
+}
+
+static dnnl_status_t create_conv_grad_w(const bur_onednn *dnnl, dnnl_primitive_desc_t *out,
+                                        const bur_onednn_problem *p, const descriptors *md,
+                                        const_dnnl_primitive_attr_t attr,
+                                        const_dnnl_primitive_desc_t forward)
+{
+    const window w = window_of(p);
+    dnnl_convolution_desc_t op;
+    const dnnl_status_t status = dnnl->dilated_convolution_backward_weights_desc_init(
+        &op, dnnl_convolution_direct, &md->x, &md->w, NULL, &md->y, w.stride, w.dilation,
+        w.pad_begin, w.pad_end);
+    if (status != dnnl_success)
+        return status;
+    return dnnl->primitive_desc_create(out, &op, attr, dnnl->engine, forward);
+}
+
+#endif
+
+static const struct {
+    create_function *create;
+    create_function *hint; /* the forward primitive that a gradient belongs to */
+    dnnl_query_t weights;  /* where its descriptor holds the weights' layout */
+    bool writes_weights;
+} kinds[BUR_ONEDNN_KINDS] = {
+    [BUR_ONEDNN_MATMUL] = {create_matmul, NULL, dnnl_query_weights_md, false},
+    [BUR_ONEDNN_CONV] = {create_conv, NULL, dnnl_query_weights_md, false},
+    [BUR_ONEDNN_CONV_GRAD_X] = {create_conv_grad_x, create_conv, dnnl_query_weights_md, false},
+    [BUR_ONEDNN_CONV_GRAD_W] = {create_conv_grad_w, create_conv, dnnl_query_diff_weights_md, true},
+};
+
+/* ---- attributes: caller's scratchpad, activation after the sum ---- */
+
+static dnnl_status_t append_activation(const bur_onednn *dnnl, dnnl_primitive_attr_t attr,
+                                       const bur_onednn_problem *p)
+{
+    static const dnnl_alg_kind_t algorithms[BUR_ACTIVATION_COUNT] = {
+        [BUR_RELU] = dnnl_eltwise_relu,
+        [BUR_LEAKY_RELU] = dnnl_eltwise_relu, /* with slope alpha */
+        [BUR_TANH] = dnnl_eltwise_tanh,
+        [BUR_SIGMOID] = dnnl_eltwise_logistic,
+    };
+    if (p->activation == BUR_LINEAR)
+        return dnnl_success;
+    const float slope = p->activation == BUR_LEAKY_RELU ? p->alpha : 0.0f;
+    dnnl_post_ops_t post = NULL;
+    dnnl_status_t status = dnnl->post_ops_create(&post);
+    if (status != dnnl_success)
+        return status;
+#if DNNL_VERSION_MAJOR >= 3
+    status = dnnl->post_ops_append_eltwise(post, algorithms[p->activation], slope, 0.0f);
+#else
+    status = dnnl->post_ops_append_eltwise(post, 1.0f, algorithms[p->activation], slope, 0.0f);
+#endif
+    if (status == dnnl_success)
+        status = dnnl->primitive_attr_set_post_ops(attr, post);
+    dnnl->post_ops_destroy(post);
+    return status;
+}
+
+static dnnl_status_t create_attr(const bur_onednn *dnnl, dnnl_primitive_attr_t *out,
+                                 const bur_onednn_problem *p)
+{
+    dnnl_status_t status = dnnl->primitive_attr_create(out);
+    if (status != dnnl_success)
+        return status;
+    status = dnnl->primitive_attr_set_scratchpad_mode(*out, dnnl_scratchpad_mode_user);
+    return status == dnnl_success ? append_activation(dnnl, *out, p) : status;
+}
+
+/* ---- descriptors by problem ---- */
+
+/* Planning asks for the scratch of every node and for many batch sizes, then the kernels are built:
+ * each signature is described once. A fixed table, so that nothing here grows. */
+enum { CACHE_ENTRIES = 256, PAD = 64 /* bytes: a cache line, the alignment of every tensor */ };
+
+typedef struct entry {
+    bur_onednn_problem problem;
+    dnnl_primitive_desc_t main, reorder; /* reorder NULL: the weights stay plain */
+    size_t scratchpad_bytes, weights_bytes;
+    uint64_t used; /* 0: free, else grows with every use */
+} entry;
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static entry cache[CACHE_ENTRIES];
+static uint64_t uses;
+
+static void entry_clear(const bur_onednn *dnnl, entry *e)
+{
+    if (e->main)
+        dnnl->primitive_desc_destroy(e->main);
+    if (e->reorder)
+        dnnl->primitive_desc_destroy(e->reorder);
+    memset(e, 0, sizeof *e);
+}
+
+/* Describes the reorder between the caller's weights and the layout that `main` chose, if they
+ * differ. */
+static dnnl_status_t describe_reorder(const bur_onednn *dnnl, entry *e, const descriptors *md)
+{
+    const int32_t kind = e->problem.kind;
+    const md_pointer plain = pointer_to(&md->plain_w);
+    const md_pointer chosen = dnnl->primitive_desc_query_md(e->main, kinds[kind].weights, 0);
+    if (dnnl->memory_desc_equal(plain, chosen))
+        return dnnl_success;
+    e->weights_bytes = dnnl->memory_desc_get_size(chosen);
+    const md_pointer from = kinds[kind].writes_weights ? chosen : plain;
+    const md_pointer to = kinds[kind].writes_weights ? plain : chosen;
+    return dnnl->reorder_primitive_desc_create(&e->reorder, from, dnnl->engine, to, dnnl->engine,
+                                               NULL);
+}
+
+static dnnl_status_t describe_main(const bur_onednn *dnnl, entry *e, const descriptors *md,
+                                   const_dnnl_primitive_attr_t attr)
+{
+    const bur_onednn_problem *p = &e->problem;
+    dnnl_primitive_desc_t forward = NULL;
+    dnnl_status_t status = dnnl_success;
+    if (kinds[p->kind].hint)
+        status = kinds[p->kind].hint(dnnl, &forward, p, md, attr, NULL);
+    if (status == dnnl_success)
+        status = kinds[p->kind].create(dnnl, &e->main, p, md, attr, forward);
+    if (forward)
+        dnnl->primitive_desc_destroy(forward);
+    if (status != dnnl_success)
+        return status;
+    const md_pointer scratchpad =
+        dnnl->primitive_desc_query_md(e->main, dnnl_query_scratchpad_md, 0);
+    e->scratchpad_bytes = scratchpad ? dnnl->memory_desc_get_size(scratchpad) : 0;
+    return dnnl_success;
+}
+
+static dnnl_status_t describe(const bur_onednn *dnnl, entry *e)
+{
+    descriptors md = {0};
+    dnnl_primitive_attr_t attr = NULL;
+    dnnl_status_t status = describe_tensors(dnnl, &md, &e->problem);
+    if (status == dnnl_success)
+        status = create_attr(dnnl, &attr, &e->problem);
+    if (status == dnnl_success)
+        status = describe_main(dnnl, e, &md, attr);
+    if (status == dnnl_success)
+        status = describe_reorder(dnnl, e, &md);
+    if (attr)
+        dnnl->primitive_attr_destroy(attr);
+    destroy_tensors(dnnl, &md);
+    return status;
+}
+
+/* The entry of a problem, described if it is new, in the place of the one unused for longest. The
+ * lock is held. oneDNN splits work and sizes scratch by omp_get_max_threads() at this time. */
+static dnnl_status_t entry_get(entry **out, const bur_onednn *dnnl, const bur_onednn_problem *p)
+{
+    entry *oldest = cache;
+    for (entry *e = cache; e < cache + CACHE_ENTRIES; e++) {
+        if (e->used && memcmp(&e->problem, p, sizeof *p) == 0) {
+            e->used = ++uses;
+            *out = e;
+            return dnnl_success;
+        }
+        if (e->used < oldest->used)
+            oldest = e;
+    }
+    entry_clear(dnnl, oldest);
+    oldest->problem = *p;
+    const dnnl_status_t status = describe(dnnl, oldest);
+    if (status != dnnl_success) {
+        entry_clear(dnnl, oldest);
+        return status;
+    }
+    oldest->used = ++uses;
+    *out = oldest;
+    return dnnl_success;
+}
+
+static size_t pad(size_t bytes)
+{
+    return (bytes + PAD - 1) / PAD * PAD;
+}
+
+bur_status bur__onednn_status(dnnl_status_t status, const char *what)
+{
+    if (status == dnnl_success)
+        return BUR_OK;
+    if (status == dnnl_out_of_memory)
+        return bur_fail(BUR_E_NOMEM, "oneDNN: no memory for %s", what);
+    return bur_fail(BUR_E_UNSUPPORTED, "oneDNN: %s failed with status %d", what, (int)status);
+}
+
+bur_status bur__onednn_scratch(size_t *bytes, const bur_onednn_problem *problem)
+{
+    const bur_onednn *dnnl = bur__onednn();
+    const int threads_before = omp_get_max_threads();
+    omp_set_num_threads(problem->threads);
+    pthread_mutex_lock(&lock);
+    entry *e = NULL;
+    const dnnl_status_t status = entry_get(&e, dnnl, problem);
+    if (status == dnnl_success)
+        *bytes = pad(e->scratchpad_bytes) + pad(e->weights_bytes);
+    pthread_mutex_unlock(&lock);
+    omp_set_num_threads(threads_before);
+    return bur__onednn_status(status, "the description of a kernel");
+}
+
+bur_status bur__onednn_compile(bur_onednn_code *out, const bur_onednn_problem *problem)
+{
+    const bur_onednn *dnnl = bur__onednn();
+    const int threads_before = omp_get_max_threads();
+    omp_set_num_threads(problem->threads);
+    pthread_mutex_lock(&lock);
+    entry *e = NULL;
+    bur_onednn_code code = {0};
+    dnnl_status_t status = entry_get(&e, dnnl, problem);
+    if (status == dnnl_success)
+        status = dnnl->primitive_create(&code.main, e->main);
+    if (status == dnnl_success && e->reorder)
+        status = dnnl->primitive_create(&code.reorder, e->reorder);
+    if (status == dnnl_success) {
+        code.scratchpad_bytes = e->scratchpad_bytes;
+        code.weights_offset = pad(e->scratchpad_bytes);
+        *out = code;
+    } else if (code.main) {
+        dnnl->primitive_destroy(code.main);
+    }
+    pthread_mutex_unlock(&lock);
+    omp_set_num_threads(threads_before);
+    return bur__onednn_status(status, "the build of a kernel");
+}
