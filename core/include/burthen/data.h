@@ -93,7 +93,8 @@ typedef struct bur_loader bur_loader;
 BUR_API bur_status bur_loader_create(bur_loader **out, bur_context *context,
                                      const bur_dataset *dataset, const bur_loader_options *options);
 BUR_API void bur_loader_destroy(bur_loader *loader);
-/** Bytes that a loader over such a data set takes. */
+/** Bytes that a loader over such a data set takes; 0 for options that bur_loader_create refuses,
+ * SIZE_MAX if they overflow. */
 BUR_API size_t bur_loader_bytes(const bur_dataset_info *info, const bur_loader_options *options);
 /** Begins epoch number `epoch` (any; drops what was prepared). */
 BUR_API bur_status bur_loader_start(bur_loader *loader, int64_t epoch);
