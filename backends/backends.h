@@ -11,4 +11,7 @@ const bur_backend *bur_backend_cpu(void);
  * loaded (*name is set and reason[BUR_TEXT_BYTES] says why). */
 const bur_backend *bur_backend_load(int32_t index, const char **name, char *reason);
 
+/* The name of the i-th loadable backend without loading it; NULL past the end. */
+const char *bur_backend_name(int32_t index);
+
 #endif
