@@ -1,0 +1,210 @@
+/* Matrix products: CLBlast, and a kernel of ours for products so small that CLBlast's call costs
+ * more than the product. The only place that includes clblast_c.h.
+ *
+ * CLBlast works column-major; the row-major y[m,n] = a b is its column-major y'[n,m] = b' a', which
+ * spares it the transposition of the result. Its C API takes operand offsets as int and the
+ * temporary buffer without an offset, so here, and only here, places become sub-buffers;
+ * align_bytes is the device's base address alignment, so every place may be one. */
+#include "cl.h"
+
+#include <clblast_c.h>
+
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdio.h>
+
+/* Fewer multiplications than this go to our kernel. */
+static const int64_t LEAST_CLBLAST_PRODUCTS = 64 * 64 * 64;
+
+/* The largest tile of any row of CLBlast's database: its temporary matrices are padded to tiles. */
+enum { MOST_TILE_MN = 128, MOST_TILE_K = 64 };
+
+/* CLBlast's caches of programs and parameters are shared by the whole process. */
+static pthread_mutex_t clblast_lock = PTHREAD_MUTEX_INITIALIZER;
+
+typedef struct gemm_sizes {
+    int64_t m, n, k;
+} gemm_sizes;
+
+static gemm_sizes sizes_of(const bur_call *call)
+{
+    const bur_shape *a = &call->inputs[0].shape, *y = &call->outputs[0].shape;
+    return (gemm_sizes){
+        .m = y->dim[0], .n = y->dim[1], .k = a->dim[call->attr->matmul.transpose_a ? 0 : 1]};
+}
+
+static bool is_small(const gemm_sizes *size)
+{
+    return (double)size->m * (double)size->n * (double)size->k < (double)LEAST_CLBLAST_PRODUCTS;
+}
+
+/* ---- our kernel ---- */
+
+typedef struct tile {
+    int64_t vector, vectors, rows;
+} tile;
+
+static tile small_tile(const bur_device_handle *device, const gemm_sizes *size)
+{
+    tile t = {.vector = 4, .vectors = 1, .rows = 4};
+    while (t.vector < device->vector_width && t.vector < size->n)
+        t.vector *= 2;
+    return t;
+}
+
+static bur_status build_small(bur_kernel *kernel, const gemm_sizes *size)
+{
+    const bur_matmul_attr *attr = &kernel->call.attr->matmul;
+    const tile t = small_tile(kernel->device, size);
+    char options[BUR_CL_OPTIONS_BYTES];
+    snprintf(options, sizeof options,
+             "-DV=%" PRId64 " -DROWS=%" PRId64 " -DVECTORS=%" PRId64
+             " -DTRANSPOSE_A=%d -DTRANSPOSE_B=%d -DACT=%" PRId32 "%s",
+             t.vector, t.rows, t.vectors, attr->transpose_a != 0, attr->transpose_b != 0,
+             attr->activation, kernel->call.n_inputs > 2 ? " -DBIAS" : "");
+    return bur__cl_program(&kernel->program, kernel->device, "gemm", options);
+}
+
+static bur_status bind_small(bur_command *command, const bur_kernel *kernel, const gemm_sizes *size,
+                             const bur_place *inputs, const bur_place *y)
+{
+    const tile t = small_tile(kernel->device, size);
+    const int64_t items =
+        bur__cl_divide_up(size->m, t.rows) * bur__cl_divide_up(size->n, t.vector * t.vectors);
+    bur__cl_arg args[8];
+    int32_t n = 0;
+    for (int32_t i = 0; i < kernel->call.n_inputs; i++)
+        args[n++] = bur__cl_f32(&inputs[i]);
+    args[n++] = bur__cl_f32(y);
+    args[n++] = bur__cl_int(size->m);
+    args[n++] = bur__cl_int(size->n);
+    args[n++] = bur__cl_int(size->k);
+    args[n++] = bur__cl_float(kernel->call.attr->matmul.alpha);
+    return bur__cl_launch_add(command, kernel->program, "matmul", items,
+                              bur__cl_on_host(&kernel->device->info) ? 1 : BUR_CL_LOCAL, args, n);
+}
+
+/* ---- CLBlast ---- */
+
+/* An upper bound that needs no device: all three operands copied and padded to the largest tiles.
+ * CLBlastSGemmTempBufferSize of the present device is compared with it at bind. */
+size_t bur__cl_scratch_matmul(const bur_device_info *info, const bur_call *call)
+{
+    (void)info;
+    const gemm_sizes size = sizes_of(call);
+    if (is_small(&size))
+        return 0;
+    const int64_t m = bur__cl_divide_up(size.m, MOST_TILE_MN) * MOST_TILE_MN;
+    const int64_t n = bur__cl_divide_up(size.n, MOST_TILE_MN) * MOST_TILE_MN;
+    const int64_t k = bur__cl_divide_up(size.k, MOST_TILE_K) * MOST_TILE_K;
+    return (size_t)(m * k + k * n + m * n) * sizeof(cl_float);
+}
+
+static CLBlastTranspose transpose_of(bool transposed)
+{
+    return transposed ? CLBlastTransposeYes : CLBlastTransposeNo;
+}
+
+/* Carries the command's product out by CLBlast; the text of the command tells of it from then on.
+ */
+static bur_status enqueue_clblast(bur_command *command, const bur__cl_launch *launch,
+                                  cl_command_queue queue, cl_event *event)
+{
+    (void)launch, (void)event; /* its event would cover the last of several kernels only */
+    bur__cl_gemm *g = &command->gemm;
+    pthread_mutex_lock(&clblast_lock);
+    const CLBlastStatusCode code = CLBlastSgemmWithTempBuffer(
+        CLBlastLayoutColMajor, transpose_of(g->transpose_a), transpose_of(g->transpose_b), g->m,
+        g->n, g->k, 1.0f, g->a, 0, g->lda, g->b, 0, g->ldb, 0.0f, g->c, 0, g->m, &queue, NULL,
+        g->temp);
+    pthread_mutex_unlock(&clblast_lock);
+    if (code != CLBlastSuccess)
+        return bur_fail(BUR_E_LOST, "CLBlastSgemm %zux%zux%zu: %s (%d)", g->m, g->n, g->k,
+                        bur__cl_error_name((cl_int)code), (int)code);
+    g->calls++;
+    snprintf(command->own_text, sizeof command->own_text, "CLBlast Xgemm, %" PRIu64 " calls",
+             g->calls);
+    return BUR_OK;
+}
+
+/* The bytes of a place as a buffer of its own. */
+static bur_status sub_buffer(cl_mem *out, bur_command *command, const bur_place *place,
+                             size_t bytes)
+{
+    cl_int error = CL_SUCCESS;
+    const cl_buffer_region region = {.origin = place->offset_bytes, .size = bytes};
+    cl_mem mem = clCreateSubBuffer(place->buffer->mem, CL_MEM_READ_WRITE,
+                                   CL_BUFFER_CREATE_TYPE_REGION, &region, &error);
+    BUR_TRY(bur__cl_check_as(BUR_E_DEVICE, error, "clCreateSubBuffer"));
+    return bur__cl_own(out, command, mem);
+}
+
+/* Compares what CLBlast wants on this device with what the plan gave it. */
+static bur_status check_temp(const bur_command *command, size_t given_bytes)
+{
+    const bur__cl_gemm *g = &command->gemm;
+    cl_command_queue queue = command->device->queue;
+    size_t bytes = 0;
+    pthread_mutex_lock(&clblast_lock);
+    const CLBlastStatusCode code = CLBlastSGemmTempBufferSize(
+        CLBlastLayoutColMajor, transpose_of(g->transpose_a), transpose_of(g->transpose_b), g->m,
+        g->n, g->k, 0, g->lda, 0, g->ldb, 0, g->m, &queue, &bytes);
+    pthread_mutex_unlock(&clblast_lock);
+    if (code != CLBlastSuccess)
+        return bur_fail(BUR_E_DEVICE, "CLBlastSGemmTempBufferSize: %s (%d)",
+                        bur__cl_error_name((cl_int)code), (int)code);
+    if (bytes > given_bytes)
+        return bur_fail(BUR_E_UNSUPPORTED, "CLBlast wants %zu bytes of scratch on %s, planned %zu",
+                        bytes, command->device->info.name, given_bytes);
+    return BUR_OK;
+}
+
+static bur_status bind_clblast(bur_command *command, const bur_kernel *kernel,
+                               const gemm_sizes *size, const bur_place *inputs, const bur_place *y,
+                               const bur_place *scratch)
+{
+    const bur_call *call = &kernel->call;
+    const bur_matmul_attr *attr = &call->attr->matmul;
+    const size_t m = (size_t)size->m, n = (size_t)size->n, k = (size_t)size->k;
+    const size_t temp_bytes = bur__cl_scratch_matmul(&kernel->device->info, call);
+    bur__cl_gemm *g = &command->gemm;
+    *g = (bur__cl_gemm){.transpose_a = attr->transpose_b != 0,
+                        .transpose_b = attr->transpose_a != 0,
+                        .m = n,
+                        .n = m,
+                        .k = k,
+                        .lda = attr->transpose_b != 0 ? k : n,
+                        .ldb = attr->transpose_a != 0 ? m : k};
+    BUR_TRY(check_temp(command, temp_bytes));
+    BUR_TRY(sub_buffer(&g->a, command, &inputs[1], n * k * sizeof(cl_float)));
+    BUR_TRY(sub_buffer(&g->b, command, &inputs[0], m * k * sizeof(cl_float)));
+    BUR_TRY(sub_buffer(&g->c, command, y, m * n * sizeof(cl_float)));
+    BUR_TRY(sub_buffer(&g->temp, command, scratch, temp_bytes));
+    snprintf(command->own_text, sizeof command->own_text, "%s, not run", kernel->row->name);
+    command->text = command->own_text;
+    BUR_TRY(bur__cl_launch_add_call(command, enqueue_clblast));
+    if (call->n_inputs < 3)
+        return BUR_OK;
+    return bur__cl_launch_bias_act(command, kernel->second, y, &inputs[2], y, &call->outputs[0],
+                                   attr->activation, attr->alpha);
+}
+
+/* ---- rows matmul and matmul_bias_act ---- */
+
+bur_status bur__cl_build_matmul(bur_kernel *kernel)
+{
+    const gemm_sizes size = sizes_of(&kernel->call);
+    if (is_small(&size))
+        return build_small(kernel, &size);
+    return bur__cl_program(&kernel->second, kernel->device, "map", "");
+}
+
+bur_status bur__cl_bind_matmul(bur_command *command, const bur_kernel *kernel,
+                               const bur_place *inputs, const bur_place *outputs,
+                               const bur_place *scratch)
+{
+    const gemm_sizes size = sizes_of(&kernel->call);
+    if (is_small(&size))
+        return bind_small(command, kernel, &size, inputs, &outputs[0]);
+    return bind_clblast(command, kernel, &size, inputs, &outputs[0], scratch);
+}

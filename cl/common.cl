@@ -1,0 +1,90 @@
+/* Before every program: activations, the random generator, sums over a work-group.
+ *
+ * A tensor is a buffer and an offset in elements. OpenCL C 1.2; no float atomics; barriers only
+ * where every work-item of the group passes. */
+
+#define ACT_LINEAR 0
+#define ACT_RELU 1
+#define ACT_LEAKY_RELU 2
+#define ACT_TANH 3
+#define ACT_SIGMOID 4
+
+/* y = act(x); `activation` is a constant where speed matters. */
+inline float activate(float x, int activation, float alpha)
+{
+    switch (activation) {
+    case ACT_RELU: return x < 0.0f ? 0.0f : x; /* NaN stays NaN */
+    case ACT_LEAKY_RELU: return x > 0.0f ? x : alpha * x;
+    case ACT_TANH: return tanh(x);
+    case ACT_SIGMOID: return 1.0f / (1.0f + exp(-x));
+    default: return x;
+    }
+}
+
+/* dx = dy act'(x), from y = act(x). */
+inline float activate_grad(float dy, float y, int activation, float alpha)
+{
+    switch (activation) {
+    case ACT_RELU: return y > 0.0f ? dy : 0.0f;
+    case ACT_LEAKY_RELU: return y > 0.0f ? dy : alpha * dy;
+    case ACT_TANH: return dy * (1.0f - y * y);
+    case ACT_SIGMOID: return dy * y * (1.0f - y);
+    default: return dy;
+    }
+}
+
+/* Philox4x32-10. Source: Salmon, Moraes, Dror, Shaw, SC 2011. */
+inline uint4 philox(uint4 c, uint2 k)
+{
+    for (int round = 0; round < 10; round++) {
+        const uint high0 = mul_hi(0xD2511F53u, c.x), low0 = 0xD2511F53u * c.x;
+        const uint high1 = mul_hi(0xCD9E8D57u, c.z), low1 = 0xCD9E8D57u * c.z;
+        c = (uint4)(high1 ^ c.y ^ k.x, low1, high0 ^ c.w ^ k.y, low0);
+        k += (uint2)(0x9E3779B9u, 0xBB67AE85u);
+    }
+    return c;
+}
+
+/* The step's scalars, as bur_scalars has them. */
+typedef struct scalars {
+    float learning_rate, inverse_weight_sum, correction1, correction2;
+    uint seed[2], step[2];
+    uint first_sample, reserved[7];
+} scalars;
+
+/* Vectors of V floats along the last dimension, for the tiled kernels. */
+#ifdef V
+#define JOIN_(a, b) a##b
+#define JOIN(a, b) JOIN_(a, b)
+typedef JOIN(float, V) vec;
+#define load_all(p) JOIN(vload, V)(0, p)
+#define store_all(v, p) JOIN(vstore, V)(v, 0, p)
+
+/* The first `left` of V elements; the others are 0 and are not read. */
+inline vec load_some(global const float *p, int left)
+{
+    float t[V];
+    for (int i = 0; i < V; i++)
+        t[i] = i < left ? p[i] : 0.0f;
+    return load_all(t);
+}
+
+inline void store_some(vec v, global float *p, int left)
+{
+    float t[V];
+    store_all(v, t);
+    for (int i = 0; i < V && i < left; i++)
+        p[i] = t[i];
+}
+
+inline vec activate_vec(vec x, int activation, float alpha)
+{
+    if (activation == ACT_LINEAR)
+        return x;
+    float t[V];
+    store_all(x, t);
+    for (int i = 0; i < V; i++)
+        t[i] = activate(t[i], activation, alpha);
+    return load_all(t);
+}
+#endif

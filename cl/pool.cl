@@ -1,0 +1,61 @@
+/* Max pooling of NHWC images. All sizes are -D constants: N, IH, IW, C, OH, OW, KH, KW, SY, SX,
+ * TOP, LEFT. */
+
+/* The first maximum wins; padding never does. */
+kernel void max_pool2d(global const float *x, ulong x_at, global float *y, ulong y_at
+#ifdef INDEX
+                       , global uchar *index, ulong index_at
+#endif
+)
+{
+    const int id = get_global_id(0);
+    if (id >= N * OH * OW * C)
+        return;
+    const int c = id % C, ox = id / C % OW, oy = id / C / OW % OH, n = id / C / OW / OH;
+    global const float *image = x + x_at + (ulong)n * (IH * IW * C) + c;
+    float best = -INFINITY;
+    int at = -1;
+    for (int ky = 0; ky < KH; ky++) {
+        const int iy = oy * SY + ky - TOP;
+        for (int kx = 0; kx < KW; kx++) {
+            const int ix = ox * SX + kx - LEFT;
+            if (iy < 0 || iy >= IH || ix < 0 || ix >= IW)
+                continue;
+            const float v = image[(iy * IW + ix) * C];
+            if (v > best || at < 0) {
+                best = v;
+                at = ky * KW + kx;
+            }
+        }
+    }
+    y[y_at + id] = best;
+#ifdef INDEX
+    index[index_at + id] = (uchar)at;
+#endif
+}
+
+/* dx[n,iy,ix,c]: the sum of dy over the windows whose maximum was here (gather: no atomics). */
+kernel void max_pool2d_grad(global const float *dy, ulong dy_at, global const uchar *index,
+                            ulong index_at, global float *dx, ulong dx_at)
+{
+    const int id = get_global_id(0);
+    if (id >= N * IH * IW * C)
+        return;
+    const int c = id % C, ix = id / C % IW, iy = id / C / IW % IH, n = id / C / IW / IH;
+    const int image = n * OH * OW * C + c;
+    float sum = 0.0f;
+    for (int ky = 0; ky < KH; ky++) {
+        const int ty = iy + TOP - ky;
+        if (ty < 0 || ty % SY != 0 || ty / SY >= OH)
+            continue;
+        for (int kx = 0; kx < KW; kx++) {
+            const int tx = ix + LEFT - kx;
+            if (tx < 0 || tx % SX != 0 || tx / SX >= OW)
+                continue;
+            const int o = image + (ty / SY * OW + tx / SX) * C;
+            if (index[index_at + o] == ky * KW + kx)
+                sum += dy[dy_at + o];
+        }
+    }
+    dx[dx_at + id] = sum;
+}

@@ -1,0 +1,182 @@
+/* Softmax and losses: a row is the work of GROUP work-items, which is 1 on a CPU device (no local
+ * memory, no barrier) and for short rows. */
+
+#if GROUP == 1
+#define group_sum(value, memory) (value)
+#define group_max(value, memory) (value)
+#define LOCAL_MEMORY(name)
+#else
+#define LOCAL_MEMORY(name) local float name[GROUP];
+
+/* Halving tree over the group; every work-item gets the result. */
+#define GROUP_REDUCE(name, combine)                                                                \
+    inline float name(float value, local float *memory)                                            \
+    {                                                                                              \
+        const int lane = get_local_id(0);                                                          \
+        barrier(CLK_LOCAL_MEM_FENCE);                                                              \
+        memory[lane] = value;                                                                      \
+        barrier(CLK_LOCAL_MEM_FENCE);                                                              \
+        for (int half_size = GROUP / 2; half_size > 0; half_size /= 2) {                           \
+            if (lane < half_size) {                                                                \
+                const float a = memory[lane], b = memory[lane + half_size];                        \
+                memory[lane] = combine;                                                            \
+            }                                                                                      \
+            barrier(CLK_LOCAL_MEM_FENCE);                                                          \
+        }                                                                                          \
+        return memory[0];                                                                          \
+    }
+GROUP_REDUCE(group_sum, a + b)
+GROUP_REDUCE(group_max, fmax(a, b))
+#endif
+
+/* The row and the lane of this work-item. With GROUP > 1 there are exactly GROUP per row, so that
+ * the early return never splits a group. */
+#define ROW_AND_LANE(rows)                                                                         \
+    const int row = get_global_id(0) / GROUP, lane = get_global_id(0) % GROUP;                     \
+    if (row >= rows)                                                                               \
+        return;
+
+/* y[r,c] = exp(x[r,c] - max) / sum of exp(x[r,:] - max) */
+kernel void softmax(global const float *x, ulong x_at, global float *y, ulong y_at, int rows,
+                    int columns)
+{
+    LOCAL_MEMORY(memory)
+    ROW_AND_LANE(rows)
+    global const float *in = x + x_at + (ulong)row * columns;
+    global float *out = y + y_at + (ulong)row * columns;
+    float top = -INFINITY, sum = 0.0f;
+    for (int c = lane; c < columns; c += GROUP)
+        top = fmax(top, in[c]);
+    top = group_max(top, memory);
+    for (int c = lane; c < columns; c += GROUP)
+        sum += exp(in[c] - top);
+    sum = group_sum(sum, memory);
+    for (int c = lane; c < columns; c += GROUP)
+        out[c] = exp(in[c] - top) / sum;
+}
+
+/* dx = y (dy - sum of dy y) */
+kernel void softmax_grad(global const float *dy, ulong dy_at, global const float *y, ulong y_at,
+                         global float *dx, ulong dx_at, int rows, int columns)
+{
+    LOCAL_MEMORY(memory)
+    ROW_AND_LANE(rows)
+    global const float *g = dy + dy_at + (ulong)row * columns;
+    global const float *in = y + y_at + (ulong)row * columns;
+    global float *out = dx + dx_at + (ulong)row * columns;
+    float dot_product = 0.0f;
+    for (int c = lane; c < columns; c += GROUP)
+        dot_product += g[c] * in[c];
+    dot_product = group_sum(dot_product, memory);
+    for (int c = lane; c < columns; c += GROUP)
+        out[c] = in[c] * (g[c] - dot_product);
+}
+
+#ifdef LOSS
+
+/* The position of the row's first maximum. */
+inline int row_argmax(global const float *in, int columns)
+{
+    int best = 0;
+    for (int c = 1; c < columns; c++)
+        if (in[c] > in[best])
+            best = c;
+    return best;
+}
+
+#define LOSS_CROSS_ENTROPY 0
+#define LOSS_SOFTMAX_CROSS_ENTROPY 1
+#define LOSS_MSE 2
+#define LEAST_PROBABILITY 1e-7f
+
+/* Per sample: partial[2 row] the loss, partial[2 row + 1] the metric; dx if GRADIENT is defined.
+ * A label outside the classes reads nothing: its probability counts as 0. */
+kernel void loss_rows(global const float *x, ulong x_at,
+#if LOSS == LOSS_MSE
+                      global const float *target, ulong target_at,
+#else
+                      global const int *label, ulong label_at,
+#endif
+                      global const scalars *step, ulong step_at,
+#ifdef GRADIENT
+                      global float *dx, ulong dx_at,
+#endif
+                      global float *partial, ulong partial_at, int rows, int columns)
+{
+    LOCAL_MEMORY(memory)
+    ROW_AND_LANE(rows)
+    global const float *in = x + x_at + (ulong)row * columns;
+    const float weight =
+        ((global const scalars *)((global const uint *)step + step_at))->inverse_weight_sum;
+    float loss = 0.0f, metric = 0.0f;
+#ifdef GRADIENT
+    global float *out = dx + dx_at + (ulong)row * columns;
+#define WRITE(c, value) out[c] = (value)
+#else
+#define WRITE(c, value)
+#endif
+
+#if LOSS == LOSS_MSE
+    global const float *wanted = target + target_at + (ulong)row * columns;
+    for (int c = lane; c < columns; c += GROUP) {
+        const float e = in[c] - wanted[c];
+        loss += e * e;
+        metric += fabs(e);
+        WRITE(c, 2.0f * e / columns * weight);
+    }
+    loss = group_sum(loss, memory) / columns;
+    metric = group_sum(metric, memory) / columns;
+
+#elif LOSS == LOSS_SOFTMAX_CROSS_ENTROPY
+    const int wanted = label[label_at + row];
+    float top = -INFINITY, sum = 0.0f;
+    for (int c = lane; c < columns; c += GROUP)
+        top = fmax(top, in[c]);
+    top = group_max(top, memory);
+    for (int c = lane; c < columns; c += GROUP)
+        sum += exp(in[c] - top);
+    sum = group_sum(sum, memory);
+    for (int c = lane; c < columns; c += GROUP)
+        WRITE(c, (exp(in[c] - top) / sum - (c == wanted ? 1.0f : 0.0f)) * weight);
+    loss = log(sum) - (wanted >= 0 && wanted < columns ? in[wanted] - top : log(LEAST_PROBABILITY));
+    if (lane == 0)
+        metric = row_argmax(in, columns) == wanted ? 1.0f : 0.0f;
+
+#else
+    const int wanted = label[label_at + row];
+    const float p = wanted >= 0 && wanted < columns ? in[wanted] : 0.0f;
+    for (int c = lane; c < columns; c += GROUP)
+        WRITE(c, c == wanted && p > LEAST_PROBABILITY ? -weight / p : 0.0f);
+    loss = -log(fmax(p, LEAST_PROBABILITY));
+    if (lane == 0)
+        metric = row_argmax(in, columns) == wanted ? 1.0f : 0.0f;
+#endif
+    if (lane == 0) {
+        partial[partial_at + 2 * row] = loss;
+        partial[partial_at + 2 * row + 1] = metric;
+    }
+}
+
+/* result[4] from the samples' losses and metrics, by one group. */
+kernel void loss_result(global const float *partial, ulong partial_at, global const scalars *step,
+                        ulong step_at, global float *result, ulong result_at, int rows)
+{
+    LOCAL_MEMORY(memory)
+    const int lane = get_local_id(0);
+    float loss = 0.0f, metric = 0.0f;
+    for (int row = lane; row < rows; row += GROUP) {
+        loss += partial[partial_at + 2 * row];
+        metric += partial[partial_at + 2 * row + 1];
+    }
+    loss = group_sum(loss, memory);
+    metric = group_sum(metric, memory);
+    if (lane == 0) {
+        const float weight =
+            ((global const scalars *)((global const uint *)step + step_at))->inverse_weight_sum;
+        result[result_at] = loss * weight;
+        result[result_at + 1] = loss;
+        result[result_at + 2] = metric;
+        result[result_at + 3] = rows;
+    }
+}
+#endif
