@@ -1,14 +1,10 @@
-# Installation: program, library, loadable backends, headers, CMake package, pkg-config.
+# Installation: program, library, headers, CMake package, pkg-config. A loadable backend installs itself.
 include(CMakePackageConfigHelpers)
 
 install(TARGETS burthen EXPORT burthenTargets
   LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
   INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(TARGETS burthen-program RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
-# Where the library looks for them: in burthen/ beside itself.
-if(TARGET burthen-opencl)
-  install(TARGETS burthen-opencl LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/burthen)
-endif()
 # burthen/op.h includes the table of operators from its own folder.
 install(DIRECTORY core/include/burthen DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(FILES core/op/ops.def DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/burthen)

@@ -1,0 +1,19 @@
+. "$SOURCE/tests/test.sh"
+cd "$SOURCE"
+
+# D-09. What git ignores (build folders, runs) may lie there too.
+test_repo_layout__the_top_level_is_as_given()
+{
+    found=$(ls | grep -vxE 'build(-.*)?|runs|shared' | LC_ALL=C sort | tr '\n' ' ')
+    wanted='CMakeLists.txt CMakePresets.json LICENSE README.md backends cl cmake core samples tests '
+    [ "$found" = "$wanted" ] || fail "top level is '$found', not '$wanted'"
+}
+
+# Bracketed letters keep the patterns from finding themselves.
+test_repo_layout__no_file_names_a_machine_or_a_registry()
+{
+    if grep -rnIE --exclude-dir=.git --exclude-dir='build*' --exclude-dir=runs --exclude-dir=shared \
+        '/[w]ork/|/[r]oot/|/tmp/[w]/|deb\.[d]ebian\.org|[p]ypi\.org' .; then
+        fail "the lines above name a machine's paths or a registry"
+    fi
+}
