@@ -46,8 +46,10 @@ struct bur_kernel {
     bur_device_handle *device;
     bur_call call; /* with copies of attributes and descriptions of its own */
     size_t scratch_bytes;
-    bool alone; /* too little work to share: thread 0 runs it as a team of one */
-    void *plan; /* the entry's */
+    bool alone;       /* too little work to share: thread 0 runs it as a team of one */
+    int32_t threads;  /* most threads that will run it: the device's, or 1 if alone */
+    int32_t split[3]; /* of products: blocks along m, n and k */
+    void *plan;       /* the entry's */
     uint64_t hash;
     bur_kernel *next; /* in the bucket */
 };
@@ -88,6 +90,9 @@ const bur_cpu_isa *bur__cpu_isa_of(const bur_device_info *info);
  * "oneDNN", then the portable one; the first whose types and supports() accept the call. NULL and
  * reason[BUR_TEXT_BYTES] if none does. */
 const bur_cpu_entry *bur__cpu_entry(const bur_device_info *info, const bur_call *call, char *reason);
+
+/* Whether thread 0 runs the call as a team of one. */
+bool bur__cpu_is_alone(const bur_cpu_entry *entry, const bur_call *call);
 
 #ifdef BUR_HAVE_ONEDNN
 /* Entries that oneDNN overrides, [BUR_OP_COUNT]; one with run == NULL is none. */

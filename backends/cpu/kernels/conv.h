@@ -1,0 +1,310 @@
+/* Convolution and its two gradients as matrix products whose operand a is read from the image while it is
+ * packed (implicit GEMM): no matrix of patches is ever stored. Part of kernels.c.
+ *
+ *     forward  y[(n,oy,ox), o]   = sum over (tap, c)    x[pixel at tap, c]  w[(tap, c), o]
+ *     grad_x   dx[(n,iy,ix), c]  = sum over (tap, o)    dy[pixel at tap, o] w[tap, c, o]
+ *     grad_w   dw[(tap, c), o]   = sum over (n, oy, ox) x[pixel at tap, c]  dy[(n,oy,ox), o]
+ */
+#ifndef BUR_CPU_CONV_H
+#define BUR_CPU_CONV_H
+
+#include "gemm.h"
+
+/* A call's sizes with defaults filled in; ic and oc are of one group. */
+typedef struct conv {
+    int64_t n, ih, iw, ic, oh, ow, oc, kh, kw, groups;
+    int64_t stride[2], dilation[2], pad[2]; /* y, x; padding before */
+} conv;
+
+/* Patches of an image [n, h, w, channels]: position (oy, ox) looks at
+ *     (o * step + offset + tap * tap_step) / divisor     in y and in x,
+ * which is zero padding where it is no whole number or outside. */
+typedef struct patches {
+    int64_t positions[2], size[2], channels, kw;
+    int64_t inner; /* channels of a patch */
+    int64_t step[2], offset[2], tap_step[2], divisor[2];
+} patches;
+
+static conv conv_of(const bur_call *call)
+{
+    const bur_conv2d_attr *attr = &call->attr->conv2d;
+    const bool to_x = call->op == BUR_OP_conv2d_grad_x, to_w = call->op == BUR_OP_conv2d_grad_w;
+    const int64_t *x = to_x ? call->outputs[0].shape.dim : call->inputs[0].shape.dim;
+    const int64_t *w = to_w ? call->outputs[0].shape.dim : call->inputs[1].shape.dim;
+    const int64_t *y = to_x   ? call->inputs[0].shape.dim
+                       : to_w ? call->inputs[1].shape.dim
+                              : call->outputs[0].shape.dim;
+    const int64_t groups = attr->groups == 0 ? 1 : attr->groups;
+    conv v = {x[0], x[1], x[2], w[2], y[1], y[2], w[3] / groups, w[0], w[1], groups,
+              {0},  {0},  {0}};
+    for (int i = 0; i < 2; i++) {
+        v.stride[i] = attr->stride[i] == 0 ? 1 : attr->stride[i];
+        v.dilation[i] = attr->dilation[i] == 0 ? 1 : attr->dilation[i];
+        v.pad[i] = attr->pad[2 * i];
+    }
+    return v;
+}
+
+/* Every output pixel sees exactly its input pixel. */
+static bool is_pointwise(const conv *v)
+{
+    return v->kh * v->kw == 1 && v->stride[0] * v->stride[1] == 1 && v->ih == v->oh &&
+           v->iw == v->ow && v->pad[0] + v->pad[1] == 0;
+}
+
+/* m, n, k of one group. */
+static gemm conv_sizes(bur_op op, const conv *v)
+{
+    const int64_t pixels = v->n * v->oh * v->ow, taps = v->kh * v->kw;
+    if (op == BUR_OP_conv2d_grad_x)
+        return (gemm){.m = v->n * v->ih * v->iw, .n = v->ic, .k = taps * v->oc};
+    if (op == BUR_OP_conv2d_grad_w)
+        return (gemm){.m = taps * v->ic, .n = v->oc, .k = pixels};
+    return (gemm){.m = pixels, .n = v->oc, .k = taps * v->ic};
+}
+
+/* Positions of y that look at x. */
+static patches patches_of_x(const conv *v)
+{
+    return (patches){{v->oh, v->ow},
+                     {v->ih, v->iw},
+                     v->ic * v->groups,
+                     v->kw,
+                     v->ic,
+                     {v->stride[0], v->stride[1]},
+                     {-v->pad[0], -v->pad[1]},
+                     {v->dilation[0], v->dilation[1]},
+                     {1, 1}};
+}
+
+/* Positions of x that look at y. */
+static patches patches_of_y(const conv *v)
+{
+    return (patches){{v->ih, v->iw},
+                     {v->oh, v->ow},
+                     v->oc * v->groups,
+                     v->kw,
+                     v->oc,
+                     {1, 1},
+                     {v->pad[0], v->pad[1]},
+                     {-v->dilation[0], -v->dilation[1]},
+                     {v->stride[0], v->stride[1]}};
+}
+
+/* ---- packing ---- */
+
+/* One position: its image and its y and x before a tap is added. */
+typedef struct position {
+    const float *image;
+    int64_t y, x;
+} position;
+
+static const float zeros[KC];
+
+INLINE const float *at_tap(const patches *s, const position *at, int64_t ky, int64_t kx)
+{
+    int64_t y = at->y + ky * s->tap_step[0], x = at->x + kx * s->tap_step[1];
+    if (s->divisor[0] * s->divisor[1] > 1) {
+        if (y % s->divisor[0] != 0 || x % s->divisor[1] != 0)
+            return NULL;
+        y /= s->divisor[0];
+        x /= s->divisor[1];
+    }
+    const bool inside = (uint64_t)y < (uint64_t)s->size[0] && (uint64_t)x < (uint64_t)s->size[1];
+    return inside ? at->image + (y * s->size[1] + x) * s->channels : NULL;
+}
+
+/* Positions first .. first + count in order. */
+INLINE void list_positions(position *out, const pack_source *source, int64_t first, int64_t count)
+{
+    const patches *s = source->image;
+    const int64_t plane = s->positions[0] * s->positions[1], image = s->size[0] * s->size[1];
+    int64_t n = first / plane, y = first % plane / s->positions[1], x = first % s->positions[1];
+    for (int64_t i = 0; i < count; i++) {
+        out[i] = (position){source->data + n * image * s->channels, y * s->step[0] + s->offset[0],
+                            x * s->step[1] + s->offset[1]};
+        if (++x < s->positions[1])
+            continue;
+        x = 0;
+        if (++y < s->positions[0])
+            continue;
+        y = 0;
+        n++;
+    }
+}
+
+/* Lines are positions, steps are (tap, channel). */
+static void pack_patches(float *panel, int64_t pitch, const pack_source *source, int64_t line,
+                         int64_t lines, int64_t width, int64_t step, int64_t depth)
+{
+    const patches *s = source->image;
+    position at[MR];
+    const float *pointer[MR];
+    list_positions(at, source, line, lines);
+    const int64_t end = step + depth;
+    for (int64_t p = step; p < end;) {
+        const int64_t tap = p / s->inner, c = p % s->inner, run = least(s->inner - c, end - p);
+        const int64_t ky = tap / s->kw, kx = tap % s->kw;
+        for (int64_t i = 0; i < lines; i++) {
+            const float *pixel = at_tap(s, &at[i], ky, kx);
+            pointer[i] = pixel == NULL ? zeros : pixel + c;
+        }
+        pack_pointers(panel + (p - step) * pitch, pitch, pointer, lines, run);
+        p += run;
+    }
+    pad_panel(panel, pitch, lines, width, depth);
+}
+
+INLINE void copy_run(float *to, const float *from, int64_t count)
+{
+    for (int64_t i = 0; i < count; i += LANES) {
+        const int64_t n = least(LANES, count - i);
+        store_first(to + i, from == NULL ? splat(0) : load_first(from + i, n), n);
+    }
+}
+
+/* Lines are (tap, channel), steps are positions. */
+static void pack_patch_columns(float *panel, int64_t pitch, const pack_source *source, int64_t line,
+                               int64_t lines, int64_t width, int64_t step, int64_t depth)
+{
+    enum { BATCH = 64 };
+    const patches *s = source->image;
+    position at[BATCH];
+    for (int64_t p = 0; p < depth; p += BATCH) {
+        const int64_t count = least(BATCH, depth - p);
+        list_positions(at, source, step + p, count);
+        for (int64_t l = line; l < line + lines;) {
+            const int64_t tap = l / s->inner, c = l % s->inner;
+            const int64_t ky = tap / s->kw, kx = tap % s->kw;
+            const int64_t run = least(s->inner - c, line + lines - l);
+            float *to = panel + p * pitch + (l - line);
+            for (int64_t i = 0; i < count; i++, to += pitch) {
+                const float *pixel = at_tap(s, &at[i], ky, kx);
+                copy_run(to, pixel == NULL ? NULL : pixel + c, run);
+            }
+            l += run;
+        }
+    }
+    pad_panel(panel, pitch, lines, width, depth);
+}
+
+/* b of grad_x: lines are channels c, steps are (tap, o); w[tap, c, o]. */
+static void pack_taps(float *panel, int64_t pitch, const pack_source *source, int64_t line,
+                      int64_t lines, int64_t width, int64_t step, int64_t depth)
+{
+    const patches *s = source->image;
+    const int64_t end = step + depth, channels = source->inner;
+    for (int64_t p = step; p < end;) {
+        const int64_t tap = p / s->inner, o = p % s->inner, run = least(s->inner - o, end - p);
+        const pack_source one = {.data = source->data + tap * channels * source->stride,
+                                 .stride = source->stride};
+        pack_rows(panel + (p - step) * pitch, pitch, &one, line, lines, width, o, run);
+        p += run;
+    }
+}
+
+/* ---- the three rows ---- */
+
+static size_t conv2d_scratch(const bur_device_info *info, const bur_call *call, int32_t threads)
+{
+    (void)info;
+    const conv v = conv_of(call);
+    const gemm g = conv_sizes(call->op, &v);
+    return gemm_scratch(g.m, g.n, g.k, bur_desc_count(&call->outputs[0]), threads);
+}
+
+static bur_status conv2d_build(bur_kernel *kernel)
+{
+    const conv v = conv_of(&kernel->call);
+    const gemm g = conv_sizes(kernel->call.op, &v);
+    const grid parts = choose_grid(g.m, g.n, g.k, kernel->threads);
+    kernel->split[0] = parts.m;
+    kernel->split[1] = parts.n;
+    kernel->split[2] = parts.k;
+    return BUR_OK;
+}
+
+/* The product of group 0; group i is `a_offset` etc. further. */
+typedef struct grouped {
+    gemm first;
+    int64_t groups, a_offset, b_offset, c_offset;
+} grouped;
+
+static void multiply_groups(const grouped *all, const bur_command *command, int thread, int threads)
+{
+    const bur_kernel *kernel = command->kernel;
+    const grid parts = {kernel->split[0], kernel->split[1], kernel->split[2]};
+    const int64_t c_floats = bur_desc_count(&kernel->call.outputs[0]);
+    for (int32_t worker = thread; worker < parts.m * parts.n * parts.k; worker += threads)
+        for (int64_t i = 0; i < all->groups; i++) {
+            gemm g = all->first;
+            g.a.data += i * all->a_offset;
+            g.b.data += i * all->b_offset;
+            g.c += i * all->c_offset;
+            if (g.bias != NULL)
+                g.bias += i * all->c_offset;
+            gemm_work(&g, parts, worker, command->scratch, i * all->c_offset, c_floats);
+        }
+    if (parts.k > 1) {
+        team_wait(threads);
+        gemm_add_up(&all->first, parts, command->scratch, c_floats, thread, threads);
+    }
+}
+
+static void conv2d(const bur_command *command, int thread, int threads)
+{
+    const bur_call *call = &command->kernel->call;
+    const conv v = conv_of(call);
+    const patches image = patches_of_x(&v);
+    grouped all = {conv_sizes(call->op, &v), v.groups, v.ic, v.oc, v.oc};
+    gemm *g = &all.first;
+    g->pack_a = is_pointwise(&v) ? pack_rows : pack_patches;
+    g->pack_b = pack_columns;
+    g->a = (pack_source){.data = command->inputs[0], .stride = v.ic * v.groups, .image = &image};
+    g->b = (pack_source){.data = command->inputs[1], .stride = v.oc * v.groups};
+    g->c = command->outputs[0];
+    g->c_stride = v.oc * v.groups;
+    if (call->n_inputs == 3) {
+        g->bias = command->inputs[2];
+        g->activation = call->attr->conv2d.activation;
+        g->alpha = call->attr->conv2d.alpha;
+    }
+    multiply_groups(&all, command, thread, threads);
+}
+
+static void conv2d_grad_x(const bur_command *command, int thread, int threads)
+{
+    const bur_call *call = &command->kernel->call;
+    const conv v = conv_of(call);
+    const patches image = patches_of_y(&v);
+    grouped all = {conv_sizes(call->op, &v), v.groups, v.oc, v.oc, v.ic};
+    gemm *g = &all.first;
+    g->pack_a = is_pointwise(&v) ? pack_rows : pack_patches;
+    g->pack_b = pack_taps;
+    g->a = (pack_source){.data = command->inputs[0], .stride = v.oc * v.groups, .image = &image};
+    g->b = (pack_source){.data = command->inputs[1],
+                         .stride = v.oc * v.groups,
+                         .image = &image,
+                         .inner = v.ic};
+    g->c = command->outputs[0];
+    g->c_stride = v.ic * v.groups;
+    multiply_groups(&all, command, thread, threads);
+}
+
+static void conv2d_grad_w(const bur_command *command, int thread, int threads)
+{
+    const bur_call *call = &command->kernel->call;
+    const conv v = conv_of(call);
+    const patches image = patches_of_x(&v);
+    grouped all = {conv_sizes(call->op, &v), v.groups, v.ic, v.oc, v.oc};
+    gemm *g = &all.first;
+    g->pack_a = is_pointwise(&v) ? pack_columns : pack_patch_columns;
+    g->pack_b = pack_columns;
+    g->a = (pack_source){.data = command->inputs[0], .stride = v.ic * v.groups, .image = &image};
+    g->b = (pack_source){.data = command->inputs[1], .stride = v.oc * v.groups};
+    g->c = command->outputs[0];
+    g->c_stride = v.oc * v.groups;
+    multiply_groups(&all, command, thread, threads);
+}
+
+#endif

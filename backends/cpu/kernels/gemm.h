@@ -1,0 +1,328 @@
+/* Matrix products c = act(a b + bias), a [m, k], b [k, n], c [m, n] row-major, both operands read through
+ * packing functions: transposed matrices and convolutions differ in those alone. Part of kernels.c.
+ *
+ * Loops as in BLIS (Van Zee and van de Geijn, 2015): k in blocks of KC, n of NC, m of MC; panels of b
+ * stay in the L1 cache while panels of a stream from L2. Threads share nothing while they multiply: a
+ * grid of (m, n, k) blocks, each with its own packed panels; blocks of k write partial sums that are
+ * added up in order. */
+#ifndef BUR_CPU_GEMM_H
+#define BUR_CPU_GEMM_H
+
+#include "functions.h"
+#include "pack.h"
+#include "team.h"
+
+#include <math.h>
+
+/* The tile of c that the micro-kernel holds in registers: MR rows of NV vectors. */
+#if LANES == 16
+enum { MR = 12, NV = 2 };
+#elif LANES == 8
+enum { MR = 6, NV = 2 };
+#elif defined(__aarch64__)
+enum { MR = 8, NV = 2 };
+#else
+enum { MR = 4, NV = 2 };
+#endif
+enum { NR = NV * LANES, KC = 256, MC = 16 * MR, NC = 1024 };
+
+typedef struct gemm {
+    int64_t m, n, k;
+    pack_function *pack_a, *pack_b;
+    pack_source a, b;
+    float *c;
+    int64_t c_stride;
+    const float *bias; /* n values or NULL */
+    int32_t activation;
+    float alpha;
+} gemm;
+
+/* ---- the micro-kernel ---- */
+
+typedef struct tile {
+    int64_t k;
+    const float *a, *b;
+    int64_t b_stride;
+    float *c;
+    int64_t c_stride;
+    int64_t last;      /* columns in the last vector */
+    bool add;          /* to what c holds */
+    bool finish;       /* add bias, activate */
+    const float *bias; /* of the tile's first column */
+    int32_t activation;
+    float alpha;
+} tile;
+
+typedef void tile_function(const tile *t);
+
+/* tanh and sigmoid are too long to be repeated in every size of tile. */
+static void __attribute__((noinline)) activate_tile(const tile *t, int rows, int64_t columns)
+{
+    for (int i = 0; i < rows; i++)
+        for (int64_t j = 0; j < columns; j += LANES) {
+            float *c = t->c + i * t->c_stride + j;
+            const int64_t n = least(LANES, columns - j);
+            store_first(c, activate(load_first(c, n), t->activation, t->alpha), n);
+        }
+}
+
+/* Linear and relu are finished in registers, by a floor of -infinity or 0. */
+INLINE void store_tile(const tile *t, vec sum[MR][NV], const int mr, const int nv)
+{
+    const vec floor = splat(t->finish && t->activation == BUR_RELU ? 0.0f : -INFINITY);
+    UNROLL for (int v = 0; v < nv; v++)
+    {
+        const bool whole = v + 1 < nv || t->last == LANES;
+        vec bias = {0};
+        if (t->finish && t->bias != NULL)
+            bias = whole ? load(t->bias + v * LANES) : load_first(t->bias + v * LANES, t->last);
+        UNROLL for (int i = 0; i < mr; i++)
+        {
+            float *c = t->c + i * t->c_stride + v * LANES;
+            vec y = sum[i][v] + bias;
+            if (t->add)
+                y += whole ? load(c) : load_first(c, t->last);
+            y = greater(floor, y);
+            if (whole)
+                store(c, y);
+            else
+                store_first(c, y, t->last);
+        }
+    }
+    if (t->finish && t->activation > BUR_RELU)
+        activate_tile(t, mr, (nv - 1) * LANES + t->last);
+}
+
+INLINE void multiply_tile(const tile *t, const int mr, const int nv)
+{
+    vec sum[MR][NV];
+    UNROLL for (int i = 0; i < mr; i++)
+    UNROLL for (int v = 0; v < nv; v++) sum[i][v] = (vec){0};
+
+    const float *a = t->a, *b = t->b;
+    const int64_t b_stride = t->b_stride;
+    for (int64_t p = t->k; p > 0; p--, a += MR, b += b_stride) {
+        vec row[NV];
+        UNROLL for (int v = 0; v < nv; v++) row[v] = load(b + v * LANES);
+        UNROLL for (int i = 0; i < mr; i++)
+        {
+            const vec x = splat(a[i]);
+            UNROLL for (int v = 0; v < nv; v++) sum[i][v] += x * row[v];
+        }
+    }
+    store_tile(t, sum, mr, nv);
+}
+
+#define TILE_ROWS_4(X)  X(1) X(2) X(3) X(4)
+#define TILE_ROWS_6(X)  TILE_ROWS_4(X) X(5) X(6)
+#define TILE_ROWS_8(X)  TILE_ROWS_6(X) X(7) X(8)
+#define TILE_ROWS_12(X) TILE_ROWS_8(X) X(9) X(10) X(11) X(12)
+#if LANES == 16
+#define TILE_ROWS TILE_ROWS_12
+#elif LANES == 8
+#define TILE_ROWS TILE_ROWS_6
+#elif defined(__aarch64__)
+#define TILE_ROWS TILE_ROWS_8
+#else
+#define TILE_ROWS TILE_ROWS_4
+#endif
+
+#define TILE_FUNCTIONS(mr)                                                                         \
+    static void tile_##mr##x1(const tile *t)                                                       \
+    {                                                                                              \
+        multiply_tile(t, mr, 1);                                                                   \
+    }                                                                                              \
+    static void tile_##mr##x2(const tile *t)                                                       \
+    {                                                                                              \
+        multiply_tile(t, mr, 2);                                                                   \
+    }
+#define TILE_ROW(mr) [mr] = {NULL, tile_##mr##x1, tile_##mr##x2},
+TILE_ROWS(TILE_FUNCTIONS)
+static tile_function *const tiles[MR + 1][NV + 1] = {TILE_ROWS(TILE_ROW)};
+#undef TILE_FUNCTIONS
+#undef TILE_ROW
+
+/* ---- one thread's block ---- */
+
+typedef struct block {
+    range m, n, k;
+    float *c;    /* of the whole matrix, or of this block's partial sums */
+    bool finish; /* there are no partial sums to add */
+    float *a_panels, *b_panels;
+} block;
+
+/* The largest height of equal panels, so that 32 rows are 11 + 11 + 10 and not 12 + 12 + 8. */
+INLINE int64_t panel_height(int64_t rows)
+{
+    const int64_t panels = (rows + MR - 1) / MR;
+    return panels == 0 ? 1 : (rows + panels - 1) / panels;
+}
+
+/* Panels of b for the columns n at steps k, one after the other. A row-major b that is read only a few
+ * times is left where it is, but for a last panel that is not whole. */
+static void pack_b_panels(const gemm *g, float *panels, range n, range k, bool in_place)
+{
+    const int64_t depth = k.end - k.begin;
+    for (int64_t j = n.begin; j < n.end; j += NR, panels += depth * NR) {
+        const int64_t lines = least(NR, n.end - j);
+        if (!in_place || lines < NR)
+            g->pack_b(panels, NR, &g->b, j, lines, round_up(lines, LANES), k.begin, depth);
+    }
+}
+
+static void multiply_panels(const gemm *g, const block *own, tile *t, range m, range n, range k,
+                            int64_t height, bool in_place)
+{
+    const int64_t depth = k.end - k.begin;
+    const float *b_panel = own->b_panels;
+    for (int64_t j = n.begin; j < n.end; j += NR, b_panel += depth * NR) {
+        const int64_t columns = least(NR, n.end - j), vectors = (columns + LANES - 1) / LANES;
+        const bool direct = in_place && columns == NR;
+        t->b = direct ? g->b.data + k.begin * g->b.stride + j : b_panel;
+        t->b_stride = direct ? g->b.stride : NR;
+        t->last = columns - (vectors - 1) * LANES;
+        t->bias = g->bias == NULL ? NULL : g->bias + j;
+        const float *a_panel = own->a_panels;
+        for (int64_t i = m.begin; i < m.end; i += height, a_panel += depth * MR) {
+            t->a = a_panel;
+            t->c = own->c + i * g->c_stride + j;
+            tiles[least(height, m.end - i)][vectors](t);
+        }
+    }
+}
+
+static void multiply_block(const gemm *g, const block *own)
+{
+    const bool few_rows = own->m.end - own->m.begin <= 4 * MR || g->b.stride <= 2 * NR;
+    const bool in_place = g->pack_b == pack_columns && few_rows;
+    tile t = {.c_stride = g->c_stride, .activation = g->activation, .alpha = g->alpha};
+    const int64_t k_blocks = (own->k.end - own->k.begin + KC - 1) / KC;
+    for (int64_t q = 0; q < (k_blocks > 0 ? k_blocks : 1); q++) {
+        range k = share(own->k.end - own->k.begin, 1, q, k_blocks > 0 ? k_blocks : 1);
+        k = (range){own->k.begin + k.begin, own->k.begin + k.end};
+        t.k = k.end - k.begin;
+        t.add = q > 0;
+        t.finish = own->finish && q + 1 >= k_blocks;
+        for (int64_t j = own->n.begin; j < own->n.end; j += NC) {
+            const range n = {j, least(j + NC, own->n.end)};
+            pack_b_panels(g, own->b_panels, n, k, in_place);
+            for (int64_t i = own->m.begin; i < own->m.end; i += MC) {
+                const range m = {i, least(i + MC, own->m.end)};
+                const int64_t height = panel_height(m.end - m.begin);
+                float *panel = own->a_panels;
+                for (int64_t r = m.begin; r < m.end; r += height, panel += t.k * MR) {
+                    const int64_t lines = least(height, m.end - r);
+                    g->pack_a(panel, MR, &g->a, r, lines, lines, k.begin, t.k);
+                }
+                multiply_panels(g, own, &t, m, n, k, height, in_place);
+            }
+        }
+    }
+}
+
+/* ---- the grid of threads ---- */
+
+/* Threads along m, n and k. */
+typedef struct grid {
+    int32_t m, n, k;
+} grid;
+
+/* Cycles of the longest block, roughly: multiplying, packing, adding up partial sums. */
+static double grid_cycles(grid g, int64_t m, int64_t n, int64_t k)
+{
+    const double rows = (double)((m + g.m - 1) / g.m), steps = (double)((k + g.k - 1) / g.k);
+    const double columns = (double)round_up((round_up(n, LANES) + g.n - 1) / g.n, LANES);
+    const double sums = (double)m * (double)n / (g.m * g.n), barrier = 2000;
+    const double add = g.k == 1 ? 0 : barrier + 2 * sums / LANES;
+    return rows * columns * steps / (2 * LANES) + 0.4 * rows * steps + 0.15 * steps * columns + add;
+}
+
+/* The quickest grid of at most `threads` blocks; a pure function. */
+static grid choose_grid(int64_t m, int64_t n, int64_t k, int32_t threads)
+{
+    grid best = {1, 1, 1};
+    double best_cycles = grid_cycles(best, m, n, k);
+    for (int32_t gk = 1; gk <= threads; gk++)
+        for (int32_t gn = 1; gk * gn <= threads; gn++) {
+            const grid g = {threads / (gk * gn), gn, gk};
+            const double cycles = grid_cycles(g, m, n, k);
+            if (cycles < best_cycles * 0.999) {
+                best = g;
+                best_cycles = cycles;
+            }
+        }
+    return best;
+}
+
+/* Blocks of n begin at multiples of this. */
+INLINE int64_t column_unit(grid g, int64_t n)
+{
+    return n >= (int64_t)g.n * NR ? NR : LANES;
+}
+
+/* Floats of one block's panels of a and of b. */
+static int64_t a_floats(grid g, int64_t m, int64_t k)
+{
+    const int64_t rows = least(MC, (m + g.m - 1) / g.m), depth = least(KC, (k + g.k - 1) / g.k);
+    return round_up((rows + MR - 1) / MR * MR * depth, CACHE_LINE_FLOATS);
+}
+
+static int64_t b_floats(grid g, int64_t n, int64_t k)
+{
+    const int64_t unit = column_unit(g, n), units = (n + unit - 1) / unit;
+    const int64_t columns = least(NC, round_up((units + g.n - 1) / g.n * unit, NR));
+    return round_up(columns * least(KC, (k + g.k - 1) / g.k), CACHE_LINE_FLOATS);
+}
+
+/* c_floats: of all of c, which may be more than m n where c is several matrices side by side. */
+static size_t gemm_scratch(int64_t m, int64_t n, int64_t k, int64_t c_floats, int32_t threads)
+{
+    const grid g = choose_grid(m, n, k, threads);
+    const int64_t panels = (int64_t)g.m * g.n * g.k * (a_floats(g, m, k) + b_floats(g, n, k));
+    return 4 * (size_t)(panels + (g.k - 1) * round_up(c_floats, CACHE_LINE_FLOATS));
+}
+
+/* Part `worker` of the grid; partial sums of k lie behind the panels, c_floats each. */
+static void gemm_work(const gemm *g, grid parts, int32_t worker, float *scratch, int64_t offset,
+                      int64_t c_floats)
+{
+    const int64_t own_a = a_floats(parts, g->m, g->k), own_b = b_floats(parts, g->n, g->k);
+    const int64_t workers = (int64_t)parts.m * parts.n * parts.k;
+    const int32_t q = worker / (parts.m * parts.n), in_plane = worker % (parts.m * parts.n);
+    float *panels = scratch + worker * (own_a + own_b);
+    float *partial = scratch + workers * (own_a + own_b) +
+                     (q - 1) * round_up(c_floats, CACHE_LINE_FLOATS) + offset;
+    const block own = {
+        .m = share(g->m, 1, in_plane / parts.n, parts.m),
+        .n = share(g->n, column_unit(parts, g->n), in_plane % parts.n, parts.n),
+        .k = share(g->k, 1, q, parts.k),
+        .c = q == 0 ? g->c : partial,
+        .finish = parts.k == 1,
+        .a_panels = panels,
+        .b_panels = panels + own_a,
+    };
+    if (own.m.begin < own.m.end && own.n.begin < own.n.end)
+        multiply_block(g, &own);
+}
+
+/* c += the partial sums, in order; then bias and activation. c_floats: all of c. */
+static void gemm_add_up(const gemm *g, grid parts, const float *scratch, int64_t c_floats,
+                        int thread, int threads)
+{
+    const int64_t panels = a_floats(parts, g->m, g->k) + b_floats(parts, g->n, g->k);
+    const float *partial = scratch + (int64_t)parts.m * parts.n * parts.k * panels;
+    const int64_t pitch = round_up(c_floats, CACHE_LINE_FLOATS);
+    const range own = share(c_floats, CACHE_LINE_FLOATS, thread, threads);
+    for (int64_t i = own.begin; i < own.end; i += LANES) {
+        const int64_t n = least(LANES, own.end - i);
+        vec sum = load_first(g->c + i, n);
+        for (int32_t q = 0; q + 1 < parts.k; q++)
+            sum += load_first(partial + q * pitch + i, n);
+        if (g->bias != NULL)
+            for (int64_t l = 0; l < n; l++)
+                sum[l] += g->bias[(i + l) % g->c_stride];
+        store_first(g->c + i, activate(sum, g->activation, g->alpha), n);
+    }
+}
+
+#endif

@@ -1,0 +1,24 @@
+/* The portable kernels of one instruction set, BUR_CPU_ISA: this file is compiled once for each, with the
+ * compiler's flags for it. Every function is static, so the only symbol is the table. */
+#include "../cpu.h"
+
+#include "conv.h"
+#include "dropout.h"
+#include "loss.h"
+#include "map.h"
+#include "matmul.h"
+#include "optimizer.h"
+#include "pool.h"
+#include "rows.h"
+
+#define TABLE_OF(isa) bur__cpu_entries_##isa
+#define TABLE(isa)    TABLE_OF(isa)
+
+extern const bur_cpu_entry TABLE(BUR_CPU_ISA)[BUR_OP_COUNT];
+
+const bur_cpu_entry TABLE(BUR_CPU_ISA)[BUR_OP_COUNT] = {
+#define BUR_KERNEL(op_, types_, scratch_, build_, run_)                                            \
+    [BUR_OP_##op_] = {.types = types_, .scratch = scratch_, .build = build_, .run = run_},
+#include "../kernels.def"
+#undef BUR_KERNEL
+};

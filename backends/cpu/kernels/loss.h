@@ -1,0 +1,144 @@
+/* Losses: result f32[4] (burthen/op.h) and, where wanted, the gradient of x. Part of kernels.c. */
+#ifndef BUR_CPU_LOSS_H
+#define BUR_CPU_LOSS_H
+
+#include "rows.h"
+
+/* One thread's part of the result; a cache line, so that threads do not share it. */
+typedef struct loss_part {
+    double loss, metric;
+    double unused[6];
+} loss_part;
+
+static size_t loss_scratch(const bur_device_info *info, const bur_call *call, int32_t threads)
+{
+    (void)info, (void)call;
+    return (size_t)threads * sizeof(loss_part);
+}
+
+/* Adds the parts up in order. */
+static void finish_loss(const bur_command *command, int thread, int threads)
+{
+    team_wait(threads);
+    if (thread != 0)
+        return;
+    const loss_part *part = command->scratch;
+    const bur_scalars *scalars = command->inputs[2];
+    float *result = command->outputs[0];
+    double loss = 0, metric = 0;
+    for (int t = 0; t < threads; t++) {
+        loss += part[t].loss;
+        metric += part[t].metric;
+    }
+    result[BUR_RESULT_LOSS] = (float)(loss * (double)scalars->inverse_weight_sum);
+    result[BUR_RESULT_LOSS_SUM] = (float)loss;
+    result[BUR_RESULT_METRIC] = (float)metric;
+    result[BUR_RESULT_COUNT] = (float)command->kernel->call.inputs[0].shape.dim[0];
+}
+
+/* Loss of one row x [c] with its label; dx [c] is its gradient times `weight`, or NULL. */
+typedef float row_loss(const float *x, float *dx, int64_t c, int32_t label, float most,
+                       float weight);
+
+/* log(sum_j exp x_j) - x_label; dx = softmax(x) - onehot(label) */
+static float softmax_row_loss(const float *x, float *dx, int64_t c, int32_t label, float most,
+                              float weight)
+{
+    const float sum = row_exponentials(dx, x, most, c), loss = logf(sum) + (most - x[label]);
+    if (dx != NULL) {
+        row_scale(dx, weight / sum, c);
+        dx[label] -= weight;
+    }
+    return loss;
+}
+
+/* -log(max(x_label, 1e-7)), x are probabilities; Keras clips so. */
+static float class_row_loss(const float *x, float *dx, int64_t c, int32_t label, float most,
+                            float weight)
+{
+    (void)most;
+    const float least_p = 1e-7f, p = x[label];
+    if (dx != NULL) {
+        memset(dx, 0, 4 * (size_t)c);
+        dx[label] = p > least_p ? -weight / p : 0;
+    }
+    return -logf(p < least_p ? least_p : p);
+}
+
+/* The label has the greatest value, and the first such. */
+INLINE bool is_right(const float *x, int32_t label, float most)
+{
+    for (int32_t j = 0; j < label; j++)
+        if (x[j] == most)
+            return false;
+    return x[label] == most;
+}
+
+/* A label outside of the classes gives a loss that is no number: the run stops as diverged. */
+INLINE void class_loss(const bur_command *command, int thread, int threads, row_loss *of_row)
+{
+    const bur_call *call = &command->kernel->call;
+    const int64_t c = last_dim(&call->inputs[0]);
+    const float *x = command->inputs[0];
+    const int32_t *labels = command->inputs[1];
+    const float weight = ((const bur_scalars *)command->inputs[2])->inverse_weight_sum;
+    float *gradient = call->n_outputs > 1 ? command->outputs[1] : NULL;
+    const range own = share(count_rows(&call->inputs[0]), 1, thread, threads);
+    loss_part part = {0};
+    for (int64_t row = own.begin; row < own.end; row++) {
+        const float *from = x + row * c, most = row_max(from, c);
+        float *dx = gradient == NULL ? NULL : gradient + row * c;
+        const bool known = labels[row] >= 0 && labels[row] < c;
+        const int32_t label = known ? labels[row] : 0;
+        const float loss = of_row(from, dx, c, label, most, weight);
+        part.loss += known ? (double)loss : (double)NAN;
+        part.metric += known && is_right(from, label, most);
+    }
+    ((loss_part *)command->scratch)[thread] = part;
+    finish_loss(command, thread, threads);
+}
+
+static void cross_entropy(const bur_command *command, int thread, int threads)
+{
+    class_loss(command, thread, threads, class_row_loss);
+}
+
+static void softmax_cross_entropy(const bur_command *command, int thread, int threads)
+{
+    class_loss(command, thread, threads, softmax_row_loss);
+}
+
+/* A sample's loss is the mean of (x - target)^2 over its elements, its metric the mean of |x - target|.
+ */
+static void mse(const bur_command *command, int thread, int threads)
+{
+    enum { BLOCK = 64 * LANES };
+    const bur_call *call = &command->kernel->call;
+    const int64_t count = bur_desc_count(&call->inputs[0]), samples = call->inputs[0].shape.dim[0];
+    const double per_sample = samples == 0 ? 1 : (double)count / (double)samples;
+    const float *x = command->inputs[0], *target = command->inputs[1];
+    const float weight = ((const bur_scalars *)command->inputs[2])->inverse_weight_sum;
+    const float slope = (float)(2 * (double)weight / per_sample);
+    float *gradient = call->n_outputs > 1 ? command->outputs[1] : NULL;
+    const range own = share(count, CACHE_LINE_FLOATS, thread, threads);
+    loss_part part = {0};
+    for (int64_t first = own.begin; first < own.end; first += BLOCK) {
+        vec squares = {0}, sizes = {0};
+        for (int64_t i = first; i < least(own.end, first + BLOCK); i += LANES) {
+            const int64_t n = least(LANES, own.end - i);
+            const vec e = load_first(x + i, n) - load_first(target + i, n);
+            squares += e * e;
+            sizes += greater(e, -e);
+            if (gradient != NULL)
+                store_first(gradient + i, e * slope, n);
+        }
+        part.loss += (double)sum_lanes(squares);
+        part.metric += (double)sum_lanes(sizes);
+    }
+    part.loss /= per_sample;
+    part.metric /= per_sample;
+    ((loss_part *)command->scratch)[thread] = part;
+    finish_loss(command, thread, threads);
+}
+
+#endif

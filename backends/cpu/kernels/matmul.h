@@ -1,0 +1,56 @@
+/* The rows matmul and matmul_bias_act. Part of kernels.c. */
+#ifndef BUR_CPU_MATMUL_H
+#define BUR_CPU_MATMUL_H
+
+#include "gemm.h"
+
+/* m, n, k of a call. */
+static gemm matmul_sizes(const bur_call *call)
+{
+    const int64_t *c = call->outputs[0].shape.dim, *a = call->inputs[0].shape.dim;
+    return (gemm){.m = c[0], .n = c[1], .k = a[call->attr->matmul.transpose_a ? 0 : 1]};
+}
+
+static size_t matmul_scratch(const bur_device_info *info, const bur_call *call, int32_t threads)
+{
+    (void)info;
+    const gemm g = matmul_sizes(call);
+    return gemm_scratch(g.m, g.n, g.k, g.m * g.n, threads);
+}
+
+static bur_status matmul_build(bur_kernel *kernel)
+{
+    const gemm g = matmul_sizes(&kernel->call);
+    const grid parts = choose_grid(g.m, g.n, g.k, kernel->threads);
+    kernel->split[0] = parts.m;
+    kernel->split[1] = parts.n;
+    kernel->split[2] = parts.k;
+    return BUR_OK;
+}
+
+static void matmul(const bur_command *command, int thread, int threads)
+{
+    const bur_kernel *kernel = command->kernel;
+    const bur_matmul_attr *attr = &kernel->call.attr->matmul;
+    gemm g = matmul_sizes(&kernel->call);
+    g.pack_a = attr->transpose_a ? pack_columns : pack_rows;
+    g.pack_b = attr->transpose_b ? pack_rows : pack_columns;
+    g.a = (pack_source){.data = command->inputs[0], .stride = attr->transpose_a ? g.m : g.k};
+    g.b = (pack_source){.data = command->inputs[1], .stride = attr->transpose_b ? g.k : g.n};
+    g.c = command->outputs[0];
+    g.c_stride = g.n;
+    if (kernel->call.n_inputs == 3) {
+        g.bias = command->inputs[2];
+        g.activation = attr->activation;
+        g.alpha = attr->alpha;
+    }
+    const grid parts = {kernel->split[0], kernel->split[1], kernel->split[2]};
+    for (int32_t w = thread; w < parts.m * parts.n * parts.k; w += threads)
+        gemm_work(&g, parts, w, command->scratch, 0, g.m * g.n);
+    if (parts.k > 1) {
+        team_wait(threads);
+        gemm_add_up(&g, parts, command->scratch, g.m * g.n, thread, threads);
+    }
+}
+
+#endif

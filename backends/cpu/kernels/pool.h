@@ -1,0 +1,137 @@
+/* Max pooling and its gradient, NHWC, channels along the vector. Part of kernels.c. */
+#ifndef BUR_CPU_POOL_H
+#define BUR_CPU_POOL_H
+
+#include "team.h"
+#include "vector.h"
+
+typedef uint8_t bytes_of_lanes __attribute__((vector_size(LANES)));
+
+/* A call's sizes with defaults filled in: x [n, ih, iw, c], y [n, oh, ow, c]. */
+typedef struct pool {
+    int64_t n, ih, iw, oh, ow, c;
+    int64_t window[2], stride[2], pad[2]; /* y, x; padding before */
+} pool;
+
+static pool pool_of(const bur_call *call, const int64_t *x, const int64_t *y)
+{
+    const bur_pool2d_attr *attr = &call->attr->pool2d;
+    pool v = {y[0], x[1], x[2], y[1], y[2], y[3], {0}, {0}, {0}};
+    for (int i = 0; i < 2; i++) {
+        v.window[i] = attr->window[i];
+        v.stride[i] = attr->stride[i] == 0 ? attr->window[i] : attr->stride[i];
+        v.pad[i] = attr->pad[2 * i];
+    }
+    return v;
+}
+
+/* The part of a window from `first` on that lies in 0..length, as indices within the window. */
+INLINE range inside(int64_t first, int64_t window, int64_t length)
+{
+    return (range){first < 0 ? -first : 0, least(window, length - first)};
+}
+
+INLINE void store_bytes(uint8_t *p, ivec v, int64_t n)
+{
+    const bytes_of_lanes byte = __builtin_convertvector(v, bytes_of_lanes);
+    if (n == LANES)
+        memcpy(p, &byte, sizeof byte);
+    else
+        for (int64_t i = 0; i < n; i++)
+            p[i] = byte[i];
+}
+
+INLINE ivec load_bytes(const uint8_t *p, int64_t n)
+{
+    bytes_of_lanes byte = {0};
+    if (n == LANES)
+        memcpy(&byte, p, sizeof byte);
+    else
+        for (int64_t i = 0; i < n; i++)
+            byte[i] = p[i];
+    return __builtin_convertvector(byte, ivec);
+}
+
+/* One window of n channels: the maximum and where it was first found. A NaN is kept once found. */
+INLINE void pool_window(const pool *v, const float *x, int64_t y0, int64_t x0, int64_t n, vec *most,
+                        ivec *where)
+{
+    const range ky = inside(y0, v->window[0], v->ih), kx = inside(x0, v->window[1], v->iw);
+    vec best = splat(-INFINITY);
+    vec place = splat(0) + (float)(ky.begin * v->window[1] + kx.begin); /* exact up to 256 */
+    for (int64_t y = ky.begin; y < ky.end; y++)
+        for (int64_t k = kx.begin; k < kx.end; k++) {
+            const vec value = load_first(x + ((y0 + y) * v->iw + x0 + k) * v->c, n);
+            const vec here = splat((float)(y * v->window[1] + k));
+            const ivec better = (value > best) | (value != value);
+            best = (vec)(((ivec)value & better) | ((ivec)best & ~better));
+            place = (vec)(((ivec)here & better) | ((ivec)place & ~better));
+        }
+    *most = best;
+    *where = __builtin_convertvector(place, ivec);
+}
+
+static void max_pool2d(const bur_command *command, int thread, int threads)
+{
+    const bur_call *call = &command->kernel->call;
+    const pool v = pool_of(call, call->inputs[0].shape.dim, call->outputs[0].shape.dim);
+    const float *x = command->inputs[0];
+    float *y = command->outputs[0];
+    uint8_t *index = call->n_outputs > 1 ? command->outputs[1] : NULL;
+    const range rows = share(v.n * v.oh, 1, thread, threads);
+    for (int64_t row = rows.begin; row < rows.end; row++) {
+        const float *image = x + row / v.oh * v.ih * v.iw * v.c;
+        const int64_t y0 = row % v.oh * v.stride[0] - v.pad[0];
+        for (int64_t ox = 0; ox < v.ow; ox++)
+            for (int64_t c = 0; c < v.c; c += LANES) {
+                const int64_t n = least(LANES, v.c - c), at = (row * v.ow + ox) * v.c + c;
+                vec most;
+                ivec where;
+                pool_window(&v, image + c, y0, ox * v.stride[1] - v.pad[1], n, &most, &where);
+                store_first(y + at, most, n);
+                if (index != NULL)
+                    store_bytes(index + at, where, n);
+            }
+    }
+}
+
+/* The windows that see coordinate i: o * stride - pad <= i < o * stride - pad + window. */
+INLINE range windows_over(int64_t i, int64_t window, int64_t stride, int64_t pad, int64_t count)
+{
+    const int64_t from = i + pad - window + 1;
+    return (range){from <= 0 ? 0 : (from + stride - 1) / stride, least(count, (i + pad) / stride + 1)};
+}
+
+/* dx of one pixel gathers from the windows that see it, so that no two threads write to one place. */
+static void max_pool2d_grad(const bur_command *command, int thread, int threads)
+{
+    const bur_call *call = &command->kernel->call;
+    const pool v = pool_of(call, call->outputs[0].shape.dim, call->inputs[0].shape.dim);
+    const float *dy = command->inputs[0];
+    const uint8_t *index = command->inputs[1];
+    float *dx = command->outputs[0];
+    const range rows = share(v.n * v.ih, 1, thread, threads);
+    for (int64_t row = rows.begin; row < rows.end; row++) {
+        const int64_t iy = row % v.ih, first = row / v.ih * v.oh;
+        const range oys = windows_over(iy, v.window[0], v.stride[0], v.pad[0], v.oh);
+        for (int64_t ix = 0; ix < v.iw; ix++) {
+            const range oxs = windows_over(ix, v.window[1], v.stride[1], v.pad[1], v.ow);
+            for (int64_t c = 0; c < v.c; c += LANES) {
+                const int64_t n = least(LANES, v.c - c);
+                vec sum = {0};
+                for (int64_t oy = oys.begin; oy < oys.end; oy++)
+                    for (int64_t ox = oxs.begin; ox < oxs.end; ox++) {
+                        const int64_t at = ((first + oy) * v.ow + ox) * v.c + c;
+                        const int64_t place =
+                            (iy + v.pad[0] - oy * v.stride[0]) * v.window[1] + ix + v.pad[1] -
+                            ox * v.stride[1];
+                        const ivec hit = load_bytes(index + at, n) == (int32_t)place;
+                        sum += (vec)((ivec)load_first(dy + at, n) & hit);
+                    }
+                store_first(dx + (row * v.iw + ix) * v.c + c, sum, n);
+            }
+        }
+    }
+}
+
+#endif

@@ -1,0 +1,35 @@
+/* How work is shared out. Part of kernels.c. */
+#ifndef BUR_CPU_TEAM_H
+#define BUR_CPU_TEAM_H
+
+#include "vector.h"
+
+typedef struct range {
+    int64_t begin, end;
+} range;
+
+/* The share of `part` (of `parts`) in 0..total, in multiples of `unit` but for the last. */
+INLINE range share(int64_t total, int64_t unit, int64_t part, int64_t parts)
+{
+    const int64_t units = (total + unit - 1) / unit;
+    const int64_t begin = units * part / parts * unit, end = units * (part + 1) / parts * unit;
+    return (range){least(begin, total), least(end, total)};
+}
+
+enum { CACHE_LINE_FLOATS = 16 };
+
+/* Waits for the team between two phases of a kernel; a kernel that runs alone has nobody to wait for. */
+INLINE void team_wait(int threads)
+{
+    if (threads > 1) {
+#pragma omp barrier
+    }
+}
+
+static size_t no_scratch(const bur_device_info *info, const bur_call *call, int32_t threads)
+{
+    (void)info, (void)call, (void)threads;
+    return 0;
+}
+
+#endif

@@ -1,0 +1,112 @@
+/* Runs bound commands: one parallel region for a maximal run of them. */
+#include "cpu.h"
+
+#include <omp.h>
+
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
+
+/* Denormal numbers as operands and results become zero; gives the mode that was set before. */
+static uint64_t flush_denormals(void)
+{
+#if defined(__SSE2__)
+    const unsigned int mode = _mm_getcsr();
+    _mm_setcsr(mode | 0x8040); /* flush to zero, denormals are zero */
+    return mode;
+#elif defined(__aarch64__)
+    uint64_t mode;
+    __asm__ volatile("mrs %0, fpcr" : "=r"(mode));
+    __asm__ volatile("msr fpcr, %0" : : "r"(mode | (UINT64_C(1) << 24)));
+    return mode;
+#else
+    return 0;
+#endif
+}
+
+static void restore_mode(uint64_t mode)
+{
+#if defined(__SSE2__)
+    _mm_setcsr((unsigned int)mode);
+#elif defined(__aarch64__)
+    __asm__ volatile("msr fpcr, %0" : : "r"(mode));
+#else
+    (void)mode;
+#endif
+}
+
+/* One thread's part of all commands. Neighbours that thread 0 runs alone need no barrier between them,
+ * except to be timed. */
+static void run_share(bur_command *const *commands, int32_t count, int64_t *ns)
+{
+    const int thread = omp_get_thread_num(), threads = omp_get_num_threads();
+    const uint64_t mode = flush_denormals();
+    int64_t begin_ns = ns == NULL ? 0 : bur_time_ns();
+    for (int32_t i = 0; i < count; i++) {
+        const bur_command *command = commands[i];
+        if (!command->alone)
+            command->run(command, thread, threads);
+        else if (thread == 0)
+            command->run(command, 0, 1);
+        const bool wait = i + 1 < count && !(command->alone && commands[i + 1]->alone);
+        if (threads > 1 && (wait || ns != NULL)) {
+#pragma omp barrier
+        }
+        if (ns != NULL && thread == 0) {
+            const int64_t now_ns = bur_time_ns();
+            ns[i] = now_ns - begin_ns;
+            begin_ns = now_ns;
+        }
+    }
+    restore_mode(mode);
+}
+
+static void run_team(int threads, bur_command *const *commands, int32_t count, int64_t *ns)
+{
+    bool all_alone = true;
+    for (int32_t i = 0; i < count; i++)
+        all_alone &= commands[i]->alone;
+#pragma omp parallel num_threads(all_alone ? 1 : threads)
+    run_share(commands, count, ns);
+}
+
+static void run_outside(const bur_command *command, int64_t *ns)
+{
+    const int64_t begin_ns = ns == NULL ? 0 : bur_time_ns();
+    command->run(command, 0, 1);
+    if (ns != NULL)
+        *ns = bur_time_ns() - begin_ns;
+}
+
+static int32_t length_of_run(bur_command *const *commands, int32_t count)
+{
+    int32_t length = 0;
+    while (length < count && !commands[length]->outside)
+        length++;
+    return length;
+}
+
+bur_status bur__cpu_run_timed(bur_device_handle *device, bur_command *const *commands,
+                              int32_t count, int64_t *ns)
+{
+    const int callers_threads = omp_get_max_threads();
+    if (callers_threads != device->threads)
+        omp_set_num_threads(device->threads);
+    for (int32_t i = 0; i < count;) {
+        int64_t *ns_here = ns == NULL ? NULL : ns + i;
+        const int32_t length = length_of_run(commands + i, count - i);
+        if (length > 0)
+            run_team(device->threads, commands + i, length, ns_here);
+        else
+            run_outside(commands[i], ns_here);
+        i += length > 0 ? length : 1;
+    }
+    if (callers_threads != device->threads)
+        omp_set_num_threads(callers_threads);
+    return BUR_OK;
+}
+
+bur_status bur__cpu_run(bur_device_handle *device, bur_command *const *commands, int32_t count)
+{
+    return bur__cpu_run_timed(device, commands, count, NULL);
+}
