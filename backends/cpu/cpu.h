@@ -4,15 +4,16 @@
 
 #include <burthen/backend.h>
 
-/* Runs one thread's share of a command. Every thread of the team calls it with its own `thread`; the
- * function splits the work by (thread, threads) alone, so that equal thread counts give equal bits. A
- * function that works in phases puts `#pragma omp barrier` between them, reached by all threads. */
+/* Runs one thread's share of a command. Every thread of the team calls it with its own `thread`;
+ * the function splits the work by (thread, threads) alone, so that equal thread counts give equal
+ * bits. A function that works in phases puts `#pragma omp barrier` between them, reached by all
+ * threads. */
 typedef void bur_cpu_function(const bur_command *command, int thread, int threads);
 
 /* One way to carry out one operator. What is NULL is not needed. */
 typedef struct bur_cpu_entry {
-    /* Data types, one letter a tensor: f F32, i I32, u U8, s the step scalars (I32[16]); inputs, '>',
-     * outputs. The last letter of either side holds for all that follow. */
+    /* Data types, one letter a tensor: f F32, i I32, u U8, s the step scalars (I32[16]); inputs,
+     * '>', outputs. The last letter of either side holds for all that follow. */
     const char *types;
     /* Beyond the types; a pure function. reason[BUR_TEXT_BYTES] says why not. */
     bool (*supports)(const bur_device_info *info, const bur_call *call, char *reason);
@@ -82,14 +83,16 @@ struct bur_buffer {
 
 /* The instruction sets of this build, best first; *count of them. */
 const bur_cpu_isa *bur__cpu_isas(int32_t *count);
-/* The one a device's info names in its driver text ("portable avx2", "oneDNN 2.6.3, portable avx2"):
- * what a call costs in scratch is a function of the info alone. NULL if this build has it not. */
+/* The one a device's info names in its driver text ("portable avx2", "oneDNN 2.6.3, portable
+ * avx2"): what a call costs in scratch is a function of the info alone. NULL if this build has it
+ * not. */
 const bur_cpu_isa *bur__cpu_isa_of(const bur_device_info *info);
 
 /* The entry that carries out `call`: oneDNN's if the build has it and the driver text begins with
  * "oneDNN", then the portable one; the first whose types and supports() accept the call. NULL and
  * reason[BUR_TEXT_BYTES] if none does. */
-const bur_cpu_entry *bur__cpu_entry(const bur_device_info *info, const bur_call *call, char *reason);
+const bur_cpu_entry *bur__cpu_entry(const bur_device_info *info, const bur_call *call,
+                                    char *reason);
 
 /* Whether thread 0 runs the call as a team of one. */
 bool bur__cpu_is_alone(const bur_cpu_entry *entry, const bur_call *call);
@@ -97,13 +100,14 @@ bool bur__cpu_is_alone(const bur_cpu_entry *entry, const bur_call *call);
 #ifdef BUR_HAVE_ONEDNN
 /* Entries that oneDNN overrides, [BUR_OP_COUNT]; one with run == NULL is none. */
 extern const bur_cpu_entry bur__cpu_onednn_entries[];
-/* "oneDNN 2.6.3"; NULL if its library cannot be opened here or has no kernels for this processor, and
- * then no call may reach the entries. */
+/* "oneDNN 2.6.3"; NULL if its library cannot be opened here or has no kernels for this processor,
+ * and then no call may reach the entries. */
 const char *bur__cpu_onednn_version(void);
 #endif
 
 /* device.c: opened devices, their buffers and kernels. */
-bur_status bur__cpu_open(bur_device_handle **out, bur_context *context, const bur_device_info *info);
+bur_status bur__cpu_open(bur_device_handle **out, bur_context *context,
+                         const bur_device_info *info);
 void bur__cpu_close(bur_device_handle *device);
 bur_status bur__cpu_buffer_create(bur_buffer **out, bur_device_handle *device, size_t bytes);
 void bur__cpu_buffer_destroy(bur_buffer *buffer);
@@ -114,7 +118,7 @@ void bur__cpu_command_destroy(bur_command *command);
 
 /* run.c: runs commands in order; where ns is given, ns[i] is the time of commands[i]. */
 bur_status bur__cpu_run(bur_device_handle *device, bur_command *const *commands, int32_t count);
-bur_status bur__cpu_run_timed(bur_device_handle *device, bur_command *const *commands, int32_t count,
-                              int64_t *ns);
+bur_status bur__cpu_run_timed(bur_device_handle *device, bur_command *const *commands,
+                              int32_t count, int64_t *ns);
 
 #endif

@@ -48,7 +48,8 @@ void bur__cpu_close(bur_device_handle *device)
 
 enum { CACHE_LINE_BYTES = 64, HUGE_PAGE_BYTES = 2 << 20 };
 
-/* Large buffers ask for huge pages: fewer TLB misses. That is advice; the result does not matter. */
+/* Large buffers ask for huge pages: fewer TLB misses. That is advice; the result does not matter.
+ */
 bur_status bur__cpu_buffer_create(bur_buffer **out, bur_device_handle *device, size_t bytes)
 {
     bur_buffer *buffer = bur_alloc(device->context, sizeof *buffer);
@@ -57,8 +58,8 @@ bur_status bur__cpu_buffer_create(bur_buffer **out, bur_device_handle *device, s
     const bool large = bytes >= HUGE_PAGE_BYTES;
     buffer->device = device;
     buffer->bytes = bytes;
-    buffer->memory = bur_alloc_aligned(device->context, bytes,
-                                       large ? HUGE_PAGE_BYTES : CACHE_LINE_BYTES);
+    buffer->memory =
+        bur_alloc_aligned(device->context, bytes, large ? HUGE_PAGE_BYTES : CACHE_LINE_BYTES);
     if (buffer->memory == NULL) {
         bur_free(device->context, buffer);
         return BUR_E_NOMEM;
@@ -120,8 +121,7 @@ static bool same_call(const bur_call *a, const bur_call *b)
 static bur_kernel *kernel_allocate(bur_context *context, const bur_call *call)
 {
     const int32_t count = call->n_inputs + call->n_outputs;
-    bur_kernel *kernel =
-        bur_alloc(context, sizeof *kernel + sizeof(bur_attr) + desc_bytes(count));
+    bur_kernel *kernel = bur_alloc(context, sizeof *kernel + sizeof(bur_attr) + desc_bytes(count));
     if (kernel == NULL)
         return NULL;
     bur_desc *descs = (bur_desc *)(kernel + 1);
@@ -204,8 +204,7 @@ bur_status bur__cpu_bind(bur_command **out, bur_kernel *kernel, const bur_place 
     assert(kernel->scratch_bytes == 0 || (scratch != NULL && scratch->buffer != NULL));
     if (kernel->scratch_bytes > 0)
         command->scratch = address(scratch);
-    const bur_status status =
-        kernel->entry->bind == NULL ? BUR_OK : kernel->entry->bind(command);
+    const bur_status status = kernel->entry->bind == NULL ? BUR_OK : kernel->entry->bind(command);
     if (status != BUR_OK) {
         bur_free(context, command);
         return status;

@@ -35,8 +35,8 @@ static void restore_mode(uint64_t mode)
 #endif
 }
 
-/* One thread's part of all commands. Neighbours that thread 0 runs alone need no barrier between them,
- * except to be timed. */
+/* One thread's part of all commands. Neighbours that thread 0 runs alone need no barrier between
+ * them, except to be timed. */
 static void run_share(bur_command *const *commands, int32_t count, int64_t *ns)
 {
     const int thread = omp_get_thread_num(), threads = omp_get_num_threads();

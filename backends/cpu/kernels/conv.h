@@ -1,5 +1,5 @@
-/* Convolution and its two gradients as matrix products whose operand a is read from the image while it is
- * packed (implicit GEMM): no matrix of patches is ever stored. Part of kernels.c.
+/* Convolution and its two gradients as matrix products whose operand a is read from the image while
+ * it is packed (implicit GEMM): no matrix of patches is ever stored. Part of kernels.c.
  *
  *     forward  y[(n,oy,ox), o]   = sum over (tap, c)    x[pixel at tap, c]  w[(tap, c), o]
  *     grad_x   dx[(n,iy,ix), c]  = sum over (tap, o)    dy[pixel at tap, o] w[tap, c, o]
@@ -35,8 +35,7 @@ static conv conv_of(const bur_call *call)
                        : to_w ? call->inputs[1].shape.dim
                               : call->outputs[0].shape.dim;
     const int64_t groups = attr->groups == 0 ? 1 : attr->groups;
-    conv v = {x[0], x[1], x[2], w[2], y[1], y[2], w[3] / groups, w[0], w[1], groups,
-              {0},  {0},  {0}};
+    conv v = {x[0], x[1], x[2], w[2], y[1], y[2], w[3] / groups, w[0], w[1], groups, {0}, {0}, {0}};
     for (int i = 0; i < 2; i++) {
         v.stride[i] = attr->stride[i] == 0 ? 1 : attr->stride[i];
         v.dilation[i] = attr->dilation[i] == 0 ? 1 : attr->dilation[i];
@@ -282,10 +281,8 @@ static void conv2d_grad_x(const bur_command *command, int thread, int threads)
     g->pack_a = is_pointwise(&v) ? pack_rows : pack_patches;
     g->pack_b = pack_taps;
     g->a = (pack_source){.data = command->inputs[0], .stride = v.oc * v.groups, .image = &image};
-    g->b = (pack_source){.data = command->inputs[1],
-                         .stride = v.oc * v.groups,
-                         .image = &image,
-                         .inner = v.ic};
+    g->b = (pack_source){
+        .data = command->inputs[1], .stride = v.oc * v.groups, .image = &image, .inner = v.ic};
     g->c = command->outputs[0];
     g->c_stride = v.ic * v.groups;
     multiply_groups(&all, command, thread, threads);

@@ -91,7 +91,7 @@ static void dropout(const bur_command *command, int thread, int threads)
         for (int64_t i = first; i < least(count, first + DRAWN); i += LANES) {
             const int64_t n = least(LANES, count - i);
             const vec value = load_first(x + i, n) * scale;
-            const vec drawn = load(uniform + i - first);
+            const vec drawn = load(uniform + (i - first));
             store_first(y + i, where_greater(splat(attr->rate), drawn, splat(0), value), n);
         }
     }

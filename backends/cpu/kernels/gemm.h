@@ -1,10 +1,11 @@
-/* Matrix products c = act(a b + bias), a [m, k], b [k, n], c [m, n] row-major, both operands read through
- * packing functions: transposed matrices and convolutions differ in those alone. Part of kernels.c.
+/* Matrix products c = act(a b + bias), a [m, k], b [k, n], c [m, n] row-major, both operands read
+ * through packing functions: transposed matrices and convolutions differ in those alone. Part of
+ * kernels.c.
  *
- * Loops as in BLIS (Van Zee and van de Geijn, 2015): k in blocks of KC, n of NC, m of MC; panels of b
- * stay in the L1 cache while panels of a stream from L2. Threads share nothing while they multiply: a
- * grid of (m, n, k) blocks, each with its own packed panels; blocks of k write partial sums that are
- * added up in order. */
+ * Loops as in BLIS (Van Zee and van de Geijn, 2015): k in blocks of KC, n of NC, m of MC; panels of
+ * b stay in the L1 cache while panels of a stream from L2. Threads share nothing while they
+ * multiply: a grid of (m, n, k) blocks, each with its own packed panels; blocks of k write partial
+ * sums that are added up in order. */
 #ifndef BUR_CPU_GEMM_H
 #define BUR_CPU_GEMM_H
 
@@ -25,6 +26,7 @@ enum { MR = 8, NV = 2 };
 enum { MR = 4, NV = 2 };
 #endif
 enum { NR = NV * LANES, KC = 256, MC = 16 * MR, NC = 1024 };
+_Static_assert((int)NR <= (int)MAX_LINES && (int)MR <= (int)MAX_LINES, "a panel is too wide");
 
 typedef struct gemm {
     int64_t m, n, k;
@@ -96,8 +98,7 @@ INLINE void store_tile(const tile *t, vec sum[MR][NV], const int mr, const int n
 INLINE void multiply_tile(const tile *t, const int mr, const int nv)
 {
     vec sum[MR][NV];
-    UNROLL for (int i = 0; i < mr; i++)
-    UNROLL for (int v = 0; v < nv; v++) sum[i][v] = (vec){0};
+    UNROLL for (int i = 0; i < mr; i++) UNROLL for (int v = 0; v < nv; v++) sum[i][v] = (vec){0};
 
     const float *a = t->a, *b = t->b;
     const int64_t b_stride = t->b_stride;
@@ -158,8 +159,8 @@ INLINE int64_t panel_height(int64_t rows)
     return panels == 0 ? 1 : (rows + panels - 1) / panels;
 }
 
-/* Panels of b for the columns n at steps k, one after the other. A row-major b that is read only a few
- * times is left where it is, but for a last panel that is not whole. */
+/* Panels of b for the columns n at steps k, one after the other. A row-major b that is read only a
+ * few times is left where it is, but for a last panel that is not whole. */
 static void pack_b_panels(const gemm *g, float *panels, range n, range k, bool in_place)
 {
     const int64_t depth = k.end - k.begin;

@@ -1,5 +1,5 @@
-/* The portable kernels of one instruction set, BUR_CPU_ISA: this file is compiled once for each, with the
- * compiler's flags for it. Every function is static, so the only symbol is the table. */
+/* The portable kernels of one instruction set, BUR_CPU_ISA: this file is compiled once for each,
+ * with the compiler's flags for it. Every function is static, so the only symbol is the table. */
 #include "../cpu.h"
 
 #include "conv.h"

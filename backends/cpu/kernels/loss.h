@@ -108,7 +108,8 @@ static void softmax_cross_entropy(const bur_command *command, int thread, int th
     class_loss(command, thread, threads, softmax_row_loss);
 }
 
-/* A sample's loss is the mean of (x - target)^2 over its elements, its metric the mean of |x - target|.
+/* A sample's loss is the mean of (x - target)^2 over its elements, its metric the mean of |x -
+ * target|.
  */
 static void mse(const bur_command *command, int thread, int threads)
 {

@@ -1,4 +1,5 @@
-/* Optimizers: one sweep over all parameters, shared out evenly whatever their sizes. Part of kernels.c.
+/* Optimizers: one sweep over all parameters, shared out evenly whatever their sizes. Part of
+ * kernels.c.
  */
 #ifndef BUR_CPU_OPTIMIZER_H
 #define BUR_CPU_OPTIMIZER_H
@@ -6,8 +7,8 @@
 #include "team.h"
 #include "vector.h"
 
-/* What an update needs besides its tensors; copies, since the tensors' memory could be theirs as far as
- * the compiler knows. */
+/* What an update needs besides its tensors; copies, since the tensors' memory could be theirs as
+ * far as the compiler knows. */
 typedef struct update {
     bur_optimizer_attr attr;
     bur_scalars scalars;

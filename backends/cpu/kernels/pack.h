@@ -1,21 +1,21 @@
-/* Packing: copies a part of an operand of a matrix product into a panel, where the micro-kernel reads it
- * in order. Part of kernels.c.
+/* Packing: copies a part of an operand of a matrix product into a panel, where the micro-kernel
+ * reads it in order. Part of kernels.c.
  *
- * A panel holds `width` lines (rows of a or columns of b) and `depth` steps along k; line i at step p
- * lies in panel[p * pitch + i]. Lines beyond `lines` are zero. */
+ * A panel holds `width` lines (rows of a or columns of b) and `depth` steps along k; line i at step
+ * p lies in panel[p * pitch + i]. Lines beyond `lines` are zero. */
 #ifndef BUR_CPU_PACK_H
 #define BUR_CPU_PACK_H
 
 #include "vector.h"
 
-enum { MAX_LINES = 96 };
+enum { MAX_LINES = 32 }; /* of a panel of any instruction set */
 
 /* Where a panel's values come from; which fields count depends on the packing function. */
 typedef struct pack_source {
     const float *data;
-    int64_t stride;             /* elements from one row of the matrix in memory to the next */
+    int64_t stride;              /* elements from one row of the matrix in memory to the next */
     const struct patches *image; /* of convolutions */
-    int64_t inner;              /* pack_taps: steps of k per tap */
+    int64_t inner;               /* pack_taps: steps of k per tap */
 } pack_source;
 
 typedef void pack_function(float *panel, int64_t pitch, const pack_source *source, int64_t line,
@@ -28,8 +28,8 @@ INLINE void pad_panel(float *panel, int64_t pitch, int64_t lines, int64_t width,
             panel[p * pitch + i] = 0;
 }
 
-/* 4 lines of LANES steps each become LANES groups of 4: two rounds of interleaving within each 128-bit
- * part, so one form serves every width of register. */
+/* 4 lines of LANES steps each become LANES groups of 4: two rounds of interleaving within each
+ * 128-bit part, so one form serves every width of register. */
 INLINE void transpose_four(float *panel, int64_t pitch, const float *const *line)
 {
     const vec a = load(line[0]), b = load(line[1]), c = load(line[2]), d = load(line[3]);

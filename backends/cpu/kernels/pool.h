@@ -99,10 +99,12 @@ static void max_pool2d(const bur_command *command, int thread, int threads)
 INLINE range windows_over(int64_t i, int64_t window, int64_t stride, int64_t pad, int64_t count)
 {
     const int64_t from = i + pad - window + 1;
-    return (range){from <= 0 ? 0 : (from + stride - 1) / stride, least(count, (i + pad) / stride + 1)};
+    return (range){from <= 0 ? 0 : (from + stride - 1) / stride,
+                   least(count, (i + pad) / stride + 1)};
 }
 
-/* dx of one pixel gathers from the windows that see it, so that no two threads write to one place. */
+/* dx of one pixel gathers from the windows that see it, so that no two threads write to one place.
+ */
 static void max_pool2d_grad(const bur_command *command, int thread, int threads)
 {
     const bur_call *call = &command->kernel->call;
@@ -122,9 +124,8 @@ static void max_pool2d_grad(const bur_command *command, int thread, int threads)
                 for (int64_t oy = oys.begin; oy < oys.end; oy++)
                     for (int64_t ox = oxs.begin; ox < oxs.end; ox++) {
                         const int64_t at = ((first + oy) * v.ow + ox) * v.c + c;
-                        const int64_t place =
-                            (iy + v.pad[0] - oy * v.stride[0]) * v.window[1] + ix + v.pad[1] -
-                            ox * v.stride[1];
+                        const int64_t place = (iy + v.pad[0] - oy * v.stride[0]) * v.window[1] +
+                                              ix + v.pad[1] - ox * v.stride[1];
                         const ivec hit = load_bytes(index + at, n) == (int32_t)place;
                         sum += (vec)((ivec)load_first(dy + at, n) & hit);
                     }

@@ -1,4 +1,5 @@
-/* Rows over the last axis: bias, its gradient, softmax. A tensor is [rows, c]. Part of kernels.c. */
+/* Rows over the last axis: bias, its gradient, softmax. A tensor is [rows, c]. Part of kernels.c.
+ */
 #ifndef BUR_CPU_ROWS_H
 #define BUR_CPU_ROWS_H
 
@@ -47,8 +48,9 @@ static size_t bias_grad_scratch(const bur_device_info *info, const bur_call *cal
     return 4 * (size_t)(threads * round_up(c * rows_at_once(c), CACHE_LINE_FLOATS));
 }
 
-/* sums[j] = sum over own rows of f(dy, y), and f(dy, y) is stored to dx; where y is NULL, f is dy and
- * nothing is stored. Blocks of rows are summed before they are added to the total: less rounding. */
+/* sums[j] = sum over own rows of f(dy, y), and f(dy, y) is stored to dx; where y is NULL, f is dy
+ * and nothing is stored. Blocks of rows are summed before they are added to the total: less
+ * rounding. */
 INLINE void sum_rows(float *sums, const float *dy, const float *y, float *dx, int64_t wide,
                      int64_t count, const int32_t activation, float alpha)
 {

@@ -18,7 +18,8 @@ INLINE range share(int64_t total, int64_t unit, int64_t part, int64_t parts)
 
 enum { CACHE_LINE_FLOATS = 16 };
 
-/* Waits for the team between two phases of a kernel; a kernel that runs alone has nobody to wait for. */
+/* Waits for the team between two phases of a kernel; a kernel that runs alone has nobody to wait
+ * for. */
 INLINE void team_wait(int threads)
 {
     if (threads > 1) {

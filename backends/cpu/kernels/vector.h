@@ -1,5 +1,5 @@
-/* One register of f32 of the instruction set this file is compiled for, as a GNU vector, and what C has
- * no operator for. Part of kernels.c. */
+/* One register of f32 of the instruction set this file is compiled for, as a GNU vector, and what C
+ * has no operator for. Part of kernels.c. */
 #ifndef BUR_CPU_VECTOR_H
 #define BUR_CPU_VECTOR_H
 
