@@ -37,6 +37,17 @@ const char *bur_last_error(void)
     return error_line;
 }
 
+/* Keeps it one line whatever name from a file or an argument is in it: a control character would
+ * reach the user's terminal. */
+static bur_status set_line(bur_status status, const char line[sizeof error_line])
+{
+    size_t i = 0;
+    for (; i < sizeof error_line - 1 && line[i] != '\0'; i++)
+        error_line[i] = (unsigned char)line[i] < ' ' || line[i] == 0x7f ? '?' : line[i];
+    error_line[i] = '\0';
+    return status;
+}
+
 bur_status bur_fail(bur_status status, const char *format, ...)
 {
     char line[sizeof error_line]; /* arguments may point into error_line */
@@ -44,8 +55,7 @@ bur_status bur_fail(bur_status status, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(line, sizeof line, format, arguments);
     va_end(arguments);
-    memcpy(error_line, line, sizeof line);
-    return status;
+    return set_line(status, line);
 }
 
 bur_status bur_fail_in(bur_status status, const char *format, ...)
@@ -58,6 +68,5 @@ bur_status bur_fail_in(bur_status status, const char *format, ...)
     if (used < 0 || (size_t)used >= sizeof line)
         used = (int)sizeof line - 1;
     snprintf(line + used, sizeof line - (size_t)used, ": %s", error_line);
-    memcpy(error_line, line, sizeof line);
-    return status;
+    return set_line(status, line);
 }
