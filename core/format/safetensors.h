@@ -4,6 +4,8 @@
 
 #include <burthen/format.h>
 
+#include <jansson.h> /* for both; foreign headers have one place */
+
 #define BUR__SAFETENSORS_METADATA "__metadata__"
 
 enum {

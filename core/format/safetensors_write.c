@@ -5,7 +5,6 @@
 #include "../base/size.h"
 
 #include <inttypes.h>
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
