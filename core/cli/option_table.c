@@ -1,0 +1,111 @@
+/* The one table of flags and keys. */
+#include "options.h"
+
+static const char *const formats[] = {"table", "json", "jsonl", "csv", "md", NULL};
+static const char *const progresses[] = {"auto", "bar", "plain", "json", "none", NULL};
+static const char *const modes[] = {"train", "infer", NULL};
+static const char *const switches[] = {"on", "off", NULL};
+static const char *const automatic[] = {"auto", NULL};
+static const char *const losses[] = {[BUR_LOSS_NONE] = "auto",
+                                     [BUR_LOSS_CROSS_ENTROPY] = "cross_entropy",
+                                     [BUR_LOSS_MSE] = "mse",
+                                     [BUR_LOSS_COUNT] = NULL};
+static const char *const optimizers[] = {
+#define OPTIMIZER_WORD(name, op, slots) #op,
+    BUR_OPTIMIZER_MAP(OPTIMIZER_WORD)
+#undef OPTIMIZER_WORD
+        NULL};
+
+#define ANY         0xffffffffu
+#define LISTS       (CLI_VERB_DEVICES | CLI_VERB_MODELS | CLI_VERB_OPS)
+#define RESULTS     (LISTS | CLI_VERB_SUMMARY | RUNS | CLI_VERB_BENCH)
+#define RUNS        (CLI_VERB_PLAN | CLI_VERB_TRAIN | CLI_VERB_EVAL)
+#define BUILDS      (CLI_VERB_SUMMARY | CLI_VERB_PLAN | CLI_VERB_TRAIN | CLI_VERB_BENCH)
+#define TRAINS      (CLI_VERB_PLAN | CLI_VERB_TRAIN)
+#define FIELD(name) offsetof(cli_options, name)
+#define FLAG        false
+#define KEY         true
+
+/* The largest count that a 32-bit shape takes; what memory takes is said by the plan. */
+#define MANY 2147483647.0
+
+/* clang-format off */
+const cli_option cli_option_table[] = {
+    /* what is trained */
+    {"data", 0, KEY, CLI_TYPE_TEXT, "NAME|FOLDER", NULL, 0, 0, NULL, RUNS | CLI_VERB_SUMMARY, FIELD(data),
+     "the data set: a built-in name or a folder with the four IDX files"},
+    {"input", 0, KEY, CLI_TYPE_SHAPE, "HxWxC|N", NULL, 0, 0, NULL, BUILDS, FIELD(input),
+     "shape of one sample; by default the data's, else the model's"},
+    {"classes", 0, KEY, CLI_TYPE_INTEGER, "N", NULL, 2, MANY, NULL, BUILDS, FIELD(classes),
+     "classes to tell apart; by default the data's, else the model's"},
+    {"hidden", 0, KEY, CLI_TYPE_TEXT, "N-N-...", NULL, 0, 0, NULL, BUILDS, FIELD(hidden),
+     "mlp: units of the hidden layers, such as 128-64-32"},
+    {"width", 0, KEY, CLI_TYPE_NUMBER, "X", NULL, 0.01, 100, NULL, BUILDS, FIELD(width),
+     "multiplies the filters and units of a model"},
+    {"dropout", 0, KEY, CLI_TYPE_NUMBER, "X", "0", 0, 0.99, NULL, BUILDS, FIELD(dropout),
+     "share of units that are left out in each step, before the last layer"},
+    {"loss", 0, KEY, CLI_TYPE_CHOICE, "NAME", "auto", 0, 0, losses, TRAINS, FIELD(loss),
+     "what is made small: cross_entropy for classes, mse (mean squared error) for values"},
+
+    /* how it is trained */
+    {"batch", 0, KEY, CLI_TYPE_INTEGER, "N|auto", "auto", 1, MANY, automatic, TRAINS | CLI_VERB_EVAL, FIELD(batch),
+     "samples per update of the weights. A small batch (16, 32) updates often, takes little memory "
+     "and wanders; a large one (256) updates seldom, follows the overall trend steadily and takes more memory. "
+     "auto takes what suits the memory there is"},
+    {"lr", 0, KEY, CLI_TYPE_NUMBER, "X", NULL, 1e-10, 1000, NULL, TRAINS, FIELD(learning_rate),
+     "learning rate: how far one update moves the weights along the gradient. Too small learns slowly or "
+     "stops midway, too large jumps over the minimum and the loss grows; 0.0001 to 0.1 is usual. "
+     "By default 0.01 for sgd and momentum, 0.001 for adam"},
+    {"epochs", 0, KEY, CLI_TYPE_INTEGER, "N", "10", 1, MANY, NULL, TRAINS, FIELD(epochs),
+     "passes over all training samples. Too few leave the model unfinished, too many let it "
+     "learn the training samples by heart; watch the validation loss"},
+    {"optimizer", 0, KEY, CLI_TYPE_CHOICE, "NAME", "adam", 0, 0, optimizers, TRAINS, FIELD(optimizer),
+     "the way of updating: sgd takes a plain step down the gradient, momentum keeps some of the last step's "
+     "speed, adam gives every weight its own step. None is best everywhere: try several"},
+    {"momentum", 0, KEY, CLI_TYPE_NUMBER, "X", NULL, 1e-6, 0.9999, NULL, TRAINS, FIELD(momentum),
+     "share of the last step's speed that optimizer=momentum keeps; by default 0.9"},
+    {"accumulate", 0, KEY, CLI_TYPE_INTEGER, "N", "1", 1, MANY, NULL, TRAINS, FIELD(accumulate),
+     "splits a batch into N parts whose gradients are added up: the same update from less memory; N divides batch"},
+    {"validation_split", 0, KEY, CLI_TYPE_NUMBER, "X", "0", 0, 0.9, NULL, TRAINS, FIELD(validation_split),
+     "the last share of the training samples, kept from training to judge each epoch"},
+    {"seed", 0, KEY, CLI_TYPE_INTEGER, "N", "0", 0, 9007199254740992.0, NULL, TRAINS, FIELD(seed),
+     "start of all random numbers; the same seed on the same device gives the same bits"},
+    {"weights", 0, KEY, CLI_TYPE_TEXT, "FILE", NULL, 0, 0, NULL, CLI_VERB_TRAIN, FIELD(weights),
+     "starts from the parameters in a .safetensors file"},
+    {"out", 0, KEY, CLI_TYPE_TEXT, "DIR", NULL, 0, 0, NULL, CLI_VERB_TRAIN, FIELD(out),
+     "where the run is saved, a folder that does not exist yet; by default runs/MODEL-1, -2, ..."},
+    {"fallback", 0, KEY, CLI_TYPE_CHOICE, "on|off", "on", 0, 0, switches, RUNS, FIELD(fallback),
+     "off: an operator that the device lacks, or a device that fails, is an error instead of going on on the CPU"},
+    {"threads", 0, KEY, CLI_TYPE_INTEGER, "N", NULL, 1, 4096, NULL, RUNS | CLI_VERB_BENCH, FIELD(threads),
+     "compute threads; by default the processors this process may use"},
+
+    /* how it is run */
+    {"device", 'd', FLAG, CLI_TYPE_TEXT, "NAME", "auto", 0, 0, NULL, RUNS, FIELD(device),
+     "auto, cpu, cl:0, cl:1.0 (platform.device) or a part of its description: cl:radeon"},
+    {"device", 'd', FLAG, CLI_TYPE_TEXT, "LIST", "cpu", 0, 0, NULL, CLI_VERB_BENCH, FIELD(device),
+     "devices, separated by commas; all: every device there is"},
+    {"batch", 'b', FLAG, CLI_TYPE_TEXT, "LIST", "32", 0, 0, NULL, CLI_VERB_BENCH, FIELD(batches),
+     "batch sizes of a model, separated by commas"},
+    {"mode", 'm', FLAG, CLI_TYPE_CHOICE, "train|infer", "train", 0, 0, modes, CLI_VERB_BENCH, FIELD(mode),
+     "whole training steps or forward passes of a model"},
+    {"profile", 0, FLAG, CLI_TYPE_SWITCH, NULL, NULL, 0, 0, NULL, CLI_VERB_BENCH, FIELD(profile),
+     "also the time of each operator in a step"},
+    {"ram", 0, FLAG, CLI_TYPE_SIZE, "SIZE", NULL, 1048576, 1125899906842624.0, NULL, CLI_VERB_PLAN, FIELD(ram_bytes),
+     "plan for this computer's processor with so much memory (16GiB) instead of what it has"},
+    {"device-memory", 0, FLAG, CLI_TYPE_SIZE, "SIZE", NULL, 1048576, 1125899906842624.0, NULL, CLI_VERB_PLAN, FIELD(device_memory_bytes),
+     "plan for a graphics card with so much memory (8GiB)"},
+    {"dry-run", 'n', FLAG, CLI_TYPE_SWITCH, NULL, NULL, 0, 0, NULL, CLI_VERB_TRAIN, FIELD(dry_run),
+     "show the plan and stop before anything is allocated or written"},
+
+    /* how it is shown */
+    {"output", 'o', FLAG, CLI_TYPE_CHOICE, "FORMAT", "table", 0, 0, formats, RESULTS, FIELD(format),
+     "table, json, jsonl, csv or md; bytes and seconds are plain numbers except in table and md"},
+    {"json", 0, FLAG, CLI_TYPE_SWITCH, NULL, NULL, 0, 0, NULL, RESULTS, FIELD(json), "the same as -o json"},
+    {"progress", 0, FLAG, CLI_TYPE_CHOICE, "MODE", "auto", 0, 0, progresses, CLI_VERB_TRAIN | CLI_VERB_EVAL | CLI_VERB_BENCH, FIELD(progress),
+     "auto, bar, plain (one line an epoch), json (one object a line) or none; on stderr"},
+    {"quiet", 'q', FLAG, CLI_TYPE_SWITCH, NULL, NULL, 0, 0, NULL, CLI_VERB_TRAIN | CLI_VERB_EVAL | CLI_VERB_BENCH, FIELD(quiet),
+     "the result only: no plan, no progress, no notes"},
+    {"help", 'h', FLAG, CLI_TYPE_SWITCH, NULL, NULL, 0, 0, NULL, ANY, FIELD(help), "what the verb does and takes"},
+    {0},
+};
+/* clang-format on */
