@@ -68,6 +68,11 @@ bur_status bur__graph_differentiate(bur_graph *graph); /* gradients of the param
 bur_status bur__graph_update(bur_graph *graph);        /* accumulation and optimizer */
 bur_status bur__graph_share(bur_graph *graph);         /* views and in-place results */
 
+/* The nodes between which each value's memory is live, for values that are their own memory: from
+ * the node that writes it (0 for what is written before the step) to the last that reads it, or
+ * n_nodes if it is read after the step. Others are left alone. */
+void bur__graph_lifetimes(const bur_graph *graph, int32_t *first, int32_t *last);
+
 const char *bur__graph_layer(const bur_graph *graph, int32_t node);
 
 /* Descriptions of a node's inputs and outputs as a call; both arrays have room for all of them. */

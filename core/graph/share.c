@@ -70,3 +70,17 @@ bur_status bur__graph_share(bur_graph *graph)
     bur_free(graph->context, last_use);
     return BUR_OK;
 }
+
+void bur__graph_lifetimes(const bur_graph *graph, int32_t *first, int32_t *last)
+{
+    find_last_uses(graph, last);
+    for (int32_t i = 0; i < graph->n_values; i++)
+        first[i] = graph->values[i].producer < 0 ? 0 : graph->values[i].producer;
+    for (int32_t i = 0; i < graph->n_values; i++) {
+        const int32_t memory = graph->values[i].memory;
+        if (last[i] > last[memory])
+            last[memory] = last[i];
+        if (last[memory] < first[memory])
+            last[memory] = first[memory];
+    }
+}
