@@ -1,0 +1,358 @@
+/* Plans: where each node runs, what lives when, and at which offset. */
+#include "plan.h"
+#include "place.h"
+#include "../base/size.h"
+#include "../base/vector.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#define RESERVE(plan, items, room, count)                                                          \
+    bur__vector_reserve((plan)->context, (void **)&(plan)->items, &(plan)->room, count,            \
+                        sizeof *(plan)->items)
+
+static const char *const byte_class_names[BUR_BYTE_CLASS_COUNT] = {
+#define ROW(name, text) [BUR_BYTES_##name] = text,
+    BUR_BYTE_CLASS_MAP(ROW)
+#undef ROW
+};
+
+const char *bur_byte_class_name(bur_byte_class byte_class)
+{
+    return (unsigned)byte_class < BUR_BYTE_CLASS_COUNT ? byte_class_names[byte_class] : "unknown";
+}
+
+/* Region and class of a value by its kind. */
+static const struct {
+    bur_region region;
+    bur_byte_class byte_class;
+} homes[] = {
+    [GRAPH_TEMPORARY] = {BUR_REGION_ARENA, BUR_BYTES_ACTIVATIONS},
+    [GRAPH_SCALARS] = {BUR_REGION_PERSISTENT, BUR_BYTES_WORKSPACE},
+    [GRAPH_TOTALS] = {BUR_REGION_PERSISTENT, BUR_BYTES_WORKSPACE},
+    [GRAPH_INPUT] = {BUR_REGION_ARENA, BUR_BYTES_ACTIVATIONS},
+    [GRAPH_TARGET] = {BUR_REGION_ARENA, BUR_BYTES_ACTIVATIONS},
+    [GRAPH_PARAMETER] = {BUR_REGION_PERSISTENT, BUR_BYTES_PARAMETERS},
+    [GRAPH_STATE] = {BUR_REGION_PERSISTENT, BUR_BYTES_OPTIMIZER},
+    [GRAPH_GRADIENT] = {BUR_REGION_PERSISTENT, BUR_BYTES_GRADIENTS},
+};
+
+static bur_status add_buffer(bur_plan *plan, bur_region region, bur_byte_class byte_class,
+                             size_t bytes, int32_t first, int32_t last, int32_t *out)
+{
+    BUR_TRY(RESERVE(plan, buffers, buffer_room, plan->n_buffers + 1));
+    plan->buffers[plan->n_buffers] = (bur_plan_buffer){region, byte_class, bytes, 0, first, last};
+    *out = plan->n_buffers++;
+    return BUR_OK;
+}
+
+static bur_status add_step(bur_plan *plan, bur_plan_step step)
+{
+    BUR_TRY(RESERVE(plan, steps, step_room, plan->n_steps + 1));
+    plan->steps[plan->n_steps++] = step;
+    return BUR_OK;
+}
+
+/* One buffer for every piece of memory that values share. */
+static bur_status add_value_buffers(bur_plan *plan, const int32_t *first, const int32_t *last)
+{
+    const bur_graph *graph = plan->graph;
+    for (int32_t i = 0; i < graph->n_values; i++) {
+        const bur_graph_value *value = &graph->values[i];
+        const bool used = value->kind != GRAPH_TEMPORARY || value->producer >= 0;
+        if (value->memory != i || !used)
+            continue;
+        const bur_byte_class byte_class =
+            value->is_parameter_gradient ? BUR_BYTES_GRADIENTS : homes[value->kind].byte_class;
+        BUR_TRY(add_buffer(plan, homes[value->kind].region, byte_class,
+                           bur_desc_bytes(&value->desc), first[i], last[i],
+                           &plan->device_buffer[i]));
+    }
+    for (int32_t i = 0; i < graph->n_values; i++)
+        plan->device_buffer[i] = plan->device_buffer[graph->values[i].memory];
+    return BUR_OK;
+}
+
+/* The host's copy of a value, live at node `index` and at every earlier one that used it. */
+static bur_status add_host_copy(bur_plan *plan, int32_t value, size_t bytes, int32_t index)
+{
+    int32_t *buffer = &plan->host_buffer[value];
+    if (*buffer < 0)
+        return add_buffer(plan, BUR_REGION_HOST, BUR_BYTES_WORKSPACE, bytes, index, index, buffer);
+    plan->buffers[*buffer].last = index;
+    return BUR_OK;
+}
+
+/* A node on the host: its inputs come over, its results go back. Host copies live for this node
+ * only. */
+static bur_status add_host_node(bur_plan *plan, int32_t index, const bur_call *call,
+                                const char *reason)
+{
+    const bur_graph *graph = plan->graph;
+    const bur_graph_node *node = &graph->nodes[index];
+    BUR_TRY(RESERVE(plan, fallbacks, fallback_room, plan->n_fallbacks + 1));
+    bur_plan_fallback_node *fallback = &plan->fallbacks[plan->n_fallbacks++];
+    fallback->node = index;
+    memcpy(fallback->reason, reason, sizeof fallback->reason);
+
+    bur_plan_step step = {
+        .kind = BUR_STEP_TO_HOST, .node = index, .scratch = -1, .update = node->update};
+    for (int32_t i = 0; i < node->n_inputs; i++) {
+        step.value = graph->inputs[node->first_input + i];
+        BUR_TRY(add_host_copy(plan, step.value, bur_desc_bytes(&call->inputs[i]), index));
+        BUR_TRY(add_step(plan, step));
+    }
+    for (int32_t i = 0; i < node->n_outputs; i++)
+        BUR_TRY(
+            add_host_copy(plan, node->first_output + i, bur_desc_bytes(&call->outputs[i]), index));
+    const size_t scratch =
+        plan->fallback.backend->scratch(plan->fallback.info, call, plan->fallback.threads);
+    bur_plan_step run = {.kind = BUR_STEP_RUN,
+                         .node = index,
+                         .scratch = -1,
+                         .on_host = true,
+                         .update = node->update};
+    if (scratch > 0)
+        BUR_TRY(add_buffer(plan, BUR_REGION_HOST, BUR_BYTES_WORKSPACE, scratch, index, index,
+                           &run.scratch));
+    BUR_TRY(add_step(plan, run));
+
+    step.kind = BUR_STEP_TO_DEVICE;
+    const int32_t group = bur_op_get(node->op)->group;
+    for (int32_t i = 1; group > 0 && i < node->n_inputs; i++) {
+        if ((i - 1) % group == 1)
+            continue; /* gradients are read only */
+        step.value = graph->inputs[node->first_input + i];
+        BUR_TRY(add_step(plan, step));
+    }
+    for (int32_t i = 0; i < node->n_outputs; i++) {
+        step.value = node->first_output + i;
+        BUR_TRY(add_step(plan, step));
+    }
+    return BUR_OK;
+}
+
+static bur_status add_node(bur_plan *plan, int32_t index, const bur_call *call)
+{
+    char reason[BUR_TEXT_BYTES] = "";
+    if (bur_op_get(call->op)->flags & BUR_OP_VIEW)
+        return BUR_OK;
+    if (!plan->target.backend->supports(plan->target.info, call, reason)) {
+        const bur_target *fallback = &plan->fallback;
+        char ignored[BUR_TEXT_BYTES] = "";
+        if (fallback->backend == NULL ||
+            !fallback->backend->supports(fallback->info, call, ignored))
+            return bur_fail(BUR_E_UNSUPPORTED, "%s has no %s: %s", plan->target.info->name,
+                            bur_op_get(call->op)->name, reason);
+        return add_host_node(plan, index, call, reason);
+    }
+    bur_plan_step run = {.kind = BUR_STEP_RUN,
+                         .node = index,
+                         .scratch = -1,
+                         .update = plan->graph->nodes[index].update};
+    const size_t scratch =
+        plan->target.backend->scratch(plan->target.info, call, plan->target.threads);
+    if (scratch > 0)
+        BUR_TRY(add_buffer(plan, BUR_REGION_ARENA, BUR_BYTES_WORKSPACE, scratch, index, index,
+                           &run.scratch));
+    return add_step(plan, run);
+}
+
+static bur_status add_nodes(bur_plan *plan)
+{
+    const bur_graph *graph = plan->graph;
+    int32_t most = 1;
+    for (int32_t i = 0; i < graph->n_nodes; i++)
+        most = graph->nodes[i].n_inputs > most ? graph->nodes[i].n_inputs : most;
+    bur_desc *inputs = bur_alloc_array(plan->context, (size_t)most, sizeof *inputs);
+    if (inputs == NULL)
+        return BUR_E_NOMEM;
+    bur_status status = BUR_OK;
+    for (int32_t i = 0; i < graph->n_nodes && status == BUR_OK; i++) {
+        bur_desc outputs[2];
+        const bur_call call = bur__graph_call(graph, i, inputs, outputs);
+        status = add_node(plan, i, &call);
+    }
+    bur_free(plan->context, inputs);
+    return status;
+}
+
+/* Offsets of one region's buffers. */
+static bur_status place_region(bur_plan *plan, bur_region region, size_t alignment,
+                               bur_placement *placement)
+{
+    const size_t n = (size_t)plan->n_buffers, guards = 2 * plan->guard_bytes;
+    bur_interval *intervals = bur_alloc_array(plan->context, n, sizeof *intervals);
+    int32_t *which = bur_alloc_array(plan->context, n, sizeof *which);
+    size_t *offsets = bur_alloc_array(plan->context, n, sizeof *offsets);
+    bur_status status =
+        intervals == NULL || which == NULL || offsets == NULL ? BUR_E_NOMEM : BUR_OK;
+    int32_t count = 0;
+    for (int32_t i = 0; status == BUR_OK && i < plan->n_buffers; i++) {
+        const bur_plan_buffer *buffer = &plan->buffers[i];
+        if (buffer->region != region)
+            continue;
+        which[count] = i;
+        intervals[count++] = (bur_interval){buffer->bytes + guards, buffer->first, buffer->last};
+        if (plan->chunk_bytes[region] > 0 && buffer->bytes + guards > plan->chunk_bytes[region])
+            status = bur_fail(
+                BUR_E_BUDGET,
+                "a tensor of %zu bytes is larger than the largest allocation of %s, %zu bytes",
+                buffer->bytes, plan->target.info->name, plan->chunk_bytes[region]);
+    }
+    if (status == BUR_OK)
+        status = bur__place(placement, plan->context, intervals, count, alignment,
+                            plan->chunk_bytes[region], offsets);
+    for (int32_t i = 0; status == BUR_OK && i < count; i++)
+        plan->buffers[which[i]].offset = offsets[i] + plan->guard_bytes;
+    plan->region_bytes[region] = placement->total_bytes;
+    bur_free(plan->context, intervals);
+    bur_free(plan->context, which);
+    bur_free(plan->context, offsets);
+    return status;
+}
+
+/* Persistent buffers one after the other by kind, so that plans of one recipe agree on the offsets
+ * of what they share: scalars, totals, parameters, then state, then kept gradients. */
+static bur_status place_persistent(bur_plan *plan, size_t alignment)
+{
+    static const bur_graph_value_kind order[] = {GRAPH_SCALARS, GRAPH_TOTALS, GRAPH_PARAMETER,
+                                                 GRAPH_STATE, GRAPH_GRADIENT};
+    const bur_graph *graph = plan->graph;
+    const size_t chunk = plan->chunk_bytes[BUR_REGION_PERSISTENT];
+    size_t end = 0;
+    for (size_t k = 0; k < sizeof order / sizeof *order; k++)
+        for (int32_t i = 0; i < graph->n_values; i++) {
+            if (graph->values[i].kind != order[k] || graph->values[i].memory != i)
+                continue;
+            bur_plan_buffer *buffer = &plan->buffers[plan->device_buffer[i]];
+            const size_t bytes = bur_size_align(buffer->bytes + 2 * plan->guard_bytes, alignment);
+            if (chunk > 0 && bytes > chunk)
+                return bur_fail(
+                    BUR_E_BUDGET,
+                    "a tensor of %zu bytes is larger than the largest allocation of %s, %zu bytes",
+                    buffer->bytes, plan->target.info->name, chunk);
+            if (chunk > 0 && end % chunk + bytes > chunk)
+                end = (end / chunk + 1) * chunk;
+            buffer->offset = end + plan->guard_bytes;
+            end += bytes;
+        }
+    plan->region_bytes[BUR_REGION_PERSISTENT] = end;
+    return BUR_OK;
+}
+
+static void sum_up(bur_plan *plan, const bur_placement *arena, size_t alignment)
+{
+    bur_plan_summary *s = &plan->summary;
+    s->arena_bytes = plan->region_bytes[BUR_REGION_ARENA];
+    s->lower_bound_bytes = arena->lower_bound_bytes;
+    s->persistent_bytes = plan->region_bytes[BUR_REGION_PERSISTENT];
+    s->host_bytes = plan->region_bytes[BUR_REGION_HOST];
+    s->total_bytes = s->arena_bytes + s->persistent_bytes + s->host_bytes;
+    s->steps = plan->n_steps;
+    s->fallback_nodes = plan->n_fallbacks;
+    size_t known = 0;
+    for (int32_t i = 0; i < plan->n_buffers; i++) {
+        const bur_plan_buffer *buffer = &plan->buffers[i];
+        const bool live = buffer->region == BUR_REGION_PERSISTENT ||
+                          (buffer->region == BUR_REGION_ARENA &&
+                           buffer->first <= arena->peak_step && arena->peak_step <= buffer->last);
+        if (!live)
+            continue;
+        s->bytes[buffer->byte_class] += bur_size_align(buffer->bytes, alignment);
+        known += bur_size_align(buffer->bytes, alignment);
+    }
+    s->bytes[BUR_BYTES_WORKSPACE] += s->total_bytes - known;
+}
+
+static size_t chunk_limit(const bur_device_info *info, size_t alignment)
+{
+    return (size_t)info->max_alloc_bytes & ~(alignment - 1);
+}
+
+static bur_status make(bur_plan *plan)
+{
+    const bur_graph *graph = plan->graph;
+    const size_t n = (size_t)graph->n_values, alignment = plan->target.info->align_bytes;
+    plan->device_buffer = bur_alloc_array(plan->context, n, sizeof *plan->device_buffer);
+    plan->host_buffer = bur_alloc_array(plan->context, n, sizeof *plan->host_buffer);
+    int32_t *first = bur_alloc_array(plan->context, n, 2 * sizeof *first);
+    if (plan->device_buffer == NULL || plan->host_buffer == NULL || first == NULL) {
+        bur_free(plan->context, first);
+        return BUR_E_NOMEM;
+    }
+    memset(plan->device_buffer, 0xff, n * sizeof *plan->device_buffer); /* -1 */
+    memset(plan->host_buffer, 0xff, n * sizeof *plan->host_buffer);
+    bur__graph_lifetimes(graph, first, first + n);
+    bur_status status = add_value_buffers(plan, first, first + n);
+    bur_free(plan->context, first);
+    BUR_TRY(status);
+    BUR_TRY(add_nodes(plan));
+
+    plan->chunk_bytes[BUR_REGION_PERSISTENT] = plan->chunk_bytes[BUR_REGION_ARENA] =
+        chunk_limit(plan->target.info, alignment);
+    bur_placement arena = {0}, host = {0};
+    BUR_TRY(place_persistent(plan, alignment));
+    BUR_TRY(place_region(plan, BUR_REGION_ARENA, alignment, &arena));
+    const size_t host_alignment =
+        plan->fallback.info == NULL ? alignment : plan->fallback.info->align_bytes;
+    BUR_TRY(place_region(plan, BUR_REGION_HOST, host_alignment, &host));
+    sum_up(plan, &arena, alignment);
+    return BUR_OK;
+}
+
+bur_status bur__plan_create(bur_plan **out, const bur_graph *graph, const bur_target *target,
+                            const bur_target *fallback, size_t guard_bytes)
+{
+    if (out == NULL || graph == NULL || target == NULL || target->backend == NULL ||
+        target->info == NULL)
+        return bur_fail(BUR_E_ARG, "bur_plan_create: NULL argument");
+    bur_plan *plan = bur_alloc(graph->context, sizeof *plan);
+    if (plan == NULL)
+        return BUR_E_NOMEM;
+    plan->context = graph->context;
+    plan->graph = graph;
+    plan->target = *target;
+    if (fallback != NULL)
+        plan->fallback = *fallback;
+    plan->guard_bytes = guard_bytes;
+    const bur_status status = make(plan);
+    if (status != BUR_OK) {
+        bur_plan_destroy(plan);
+        return status;
+    }
+    *out = plan;
+    return BUR_OK;
+}
+
+bur_status bur_plan_create(bur_plan **out, const bur_graph *graph, const bur_target *target,
+                           const bur_target *fallback)
+{
+    return bur__plan_create(out, graph, target, fallback, 0);
+}
+
+void bur_plan_destroy(bur_plan *plan)
+{
+    if (plan == NULL)
+        return;
+    bur_free(plan->context, plan->buffers);
+    bur_free(plan->context, plan->steps);
+    bur_free(plan->context, plan->fallbacks);
+    bur_free(plan->context, plan->device_buffer);
+    bur_free(plan->context, plan->host_buffer);
+    bur_free(plan->context, plan);
+}
+
+const bur_plan_summary *bur_plan_get_summary(const bur_plan *plan)
+{
+    return &plan->summary;
+}
+
+const char *bur_plan_fallback(const bur_plan *plan, int32_t index, const char **reason)
+{
+    if (index < 0 || index >= plan->n_fallbacks)
+        return NULL;
+    if (reason != NULL)
+        *reason = plan->fallbacks[index].reason;
+    return bur_op_get(plan->graph->nodes[plan->fallbacks[index].node].op)->name;
+}
