@@ -1,0 +1,352 @@
+/* Sessions: a plan's steps bound to memory, then run as flat lists. */
+#include "session.h"
+#include "../base/vector.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+static bur_place device_place(const bur_session *session, int32_t value)
+{
+    return bur__session_place(session, session->plan->device_buffer[value]);
+}
+
+static bur_place host_place(const bur_session *session, int32_t value)
+{
+    return bur__session_place(session, session->plan->host_buffer[value]);
+}
+
+/* Builds and binds the kernel of one run step. */
+static bur_status bind_run(bur_session *session, const bur_plan_step *step, bur_desc *descs,
+                           bur_place *inputs)
+{
+    const bur_plan *plan = session->plan;
+    const bur_graph *graph = plan->graph;
+    const bur_graph_node *node = &graph->nodes[step->node];
+    bur_device *device =
+        session->memory->regions[step->on_host ? BUR_REGION_HOST : BUR_REGION_ARENA].device;
+    bur_desc output_descs[2];
+    const bur_call call = bur__graph_call(graph, step->node, descs, output_descs);
+    bur_kernel *kernel = NULL;
+    BUR_TRY(device->backend->build(&kernel, device->handle, &call));
+
+    bur_place (*const place_of)(const bur_session *, int32_t) =
+        step->on_host ? host_place : device_place;
+    bur_place outputs[2] = {{NULL, 0}, {NULL, 0}}, scratch = {NULL, 0};
+    for (int32_t i = 0; i < node->n_inputs; i++)
+        inputs[i] = place_of(session, graph->inputs[node->first_input + i]);
+    for (int32_t i = 0; i < node->n_outputs; i++)
+        outputs[i] = place_of(session, node->first_output + i);
+    if (step->scratch >= 0)
+        scratch = bur__session_place(session, step->scratch);
+    const int32_t index = session->n_commands;
+    BUR_TRY(device->backend->bind(&session->commands[index], kernel, inputs, outputs, &scratch));
+    session->command_backends[index] = device->backend;
+    session->command_nodes[index] = step->node;
+    session->n_commands++;
+
+    bur_segment *last =
+        session->n_segments > 0 ? &session->segments[session->n_segments - 1] : NULL;
+    if (last != NULL && last->kind == BUR_STEP_RUN && last->device == device &&
+        last->update == step->update) {
+        last->count++;
+        return BUR_OK;
+    }
+    session->segments[session->n_segments++] = (bur_segment){
+        .kind = BUR_STEP_RUN, .update = step->update, .device = device, .first = index, .count = 1};
+    return BUR_OK;
+}
+
+static void bind_copy(bur_session *session, const bur_plan_step *step)
+{
+    const bool to_host = step->kind == BUR_STEP_TO_HOST;
+    const bur_place device = device_place(session, step->value),
+                    host = host_place(session, step->value);
+    session->segments[session->n_segments++] =
+        (bur_segment){.kind = step->kind,
+                      .update = step->update,
+                      .from = to_host ? device : host,
+                      .to = to_host ? host : device,
+                      .bytes = bur_desc_bytes(&session->plan->graph->values[step->value].desc)};
+}
+
+static bur_status bind_steps(bur_session *session)
+{
+    const bur_plan *plan = session->plan;
+    const size_t n = (size_t)plan->n_steps;
+    int32_t most = 1;
+    for (int32_t i = 0; i < plan->graph->n_nodes; i++)
+        most = plan->graph->nodes[i].n_inputs > most ? plan->graph->nodes[i].n_inputs : most;
+    session->commands = bur_alloc_array(session->context, n, sizeof *session->commands);
+    session->command_backends =
+        bur_alloc_array(session->context, n, sizeof *session->command_backends);
+    session->command_nodes = bur_alloc_array(session->context, n, sizeof *session->command_nodes);
+    session->segments = bur_alloc_array(session->context, n, sizeof *session->segments);
+    bur_desc *descs = bur_alloc_array(session->context, (size_t)most, sizeof *descs);
+    bur_place *inputs = bur_alloc_array(session->context, (size_t)most, sizeof *inputs);
+    bur_status status = session->commands == NULL || session->command_backends == NULL ||
+                                session->command_nodes == NULL || session->segments == NULL ||
+                                descs == NULL || inputs == NULL
+                            ? BUR_E_NOMEM
+                            : BUR_OK;
+    for (int32_t i = 0; i < plan->n_steps && status == BUR_OK; i++) {
+        if (plan->steps[i].kind == BUR_STEP_RUN)
+            status = bind_run(session, &plan->steps[i], descs, inputs);
+        else
+            bind_copy(session, &plan->steps[i]);
+    }
+    bur_free(session->context, descs);
+    bur_free(session->context, inputs);
+    return status;
+}
+
+/* Names of an optimizer's state tensors. */
+static const char *slot_name(bur_optimizer_kind kind, int32_t slot)
+{
+    return kind == BUR_ADAM && slot == 0 ? "m" : "v";
+}
+
+static bur_status add_state(bur_session *session, int32_t value)
+{
+    const bur_graph *graph = session->plan->graph;
+    const bur_graph_value *v = &graph->values[value];
+    const bool state = v->kind == GRAPH_STATE;
+    const bur_optimizer_kind kind = graph->options.optimizer.kind;
+    const char *parameter = bur_recipe_parameter_at(graph->recipe, v->parameter)->name;
+    char name[256];
+    snprintf(name, sizeof name, "%s%s%s%s%s", state ? bur_optimizer_name(kind) : "",
+             state ? "." : "", state ? slot_name(kind, v->slot) : "", state ? "." : "", parameter);
+    char *copy = bur_strdup(session->context, name);
+    if (copy == NULL)
+        return BUR_E_NOMEM;
+    session->state_values[session->n_states] = value;
+    session->states[session->n_states++] =
+        (bur_state_tensor){copy, v->desc, v->parameter, state ? v->slot : -1};
+    return BUR_OK;
+}
+
+static bur_status list_states(bur_session *session)
+{
+    const bur_graph *graph = session->plan->graph;
+    session->states =
+        bur_alloc_array(session->context, (size_t)graph->n_values, sizeof *session->states);
+    session->state_values =
+        bur_alloc_array(session->context, (size_t)graph->n_values, sizeof *session->state_values);
+    if (session->states == NULL || session->state_values == NULL)
+        return BUR_E_NOMEM;
+    static const bur_graph_value_kind order[] = {GRAPH_PARAMETER, GRAPH_STATE};
+    for (size_t k = 0; k < sizeof order / sizeof *order; k++)
+        for (int32_t i = 0; i < graph->n_values; i++)
+            if (graph->values[i].kind == order[k])
+                BUR_TRY(add_state(session, i));
+    return BUR_OK;
+}
+
+bur_status bur_session_create(bur_session **out, bur_memory *memory, const bur_plan *plan)
+{
+    if (out == NULL || memory == NULL || plan == NULL)
+        return bur_fail(BUR_E_ARG, "bur_session_create: NULL argument");
+    for (int32_t r = 0; r < BUR_REGION_COUNT; r++)
+        if (plan->region_bytes[r] > memory->regions[r].total_bytes)
+            return bur_fail(BUR_E_ARG, "the plan needs %zu bytes, the memory has %zu",
+                            plan->region_bytes[r], memory->regions[r].total_bytes);
+    bur_session *session = bur_alloc(memory->context, sizeof *session);
+    if (session == NULL)
+        return BUR_E_NOMEM;
+    session->context = memory->context;
+    session->memory = memory;
+    session->plan = plan;
+    bur_status status = bind_steps(session);
+    if (status == BUR_OK)
+        status = list_states(session);
+    if (status != BUR_OK) {
+        bur_session_destroy(session);
+        return status;
+    }
+    *out = session;
+    return BUR_OK;
+}
+
+void bur_session_destroy(bur_session *session)
+{
+    if (session == NULL)
+        return;
+    for (int32_t i = 0; i < session->n_commands; i++)
+        session->command_backends[i]->command_destroy(session->commands[i]);
+    for (int32_t i = 0; i < session->n_states; i++)
+        bur_free(session->context, (char *)session->states[i].name);
+    void *const arrays[] = {session->commands, session->command_backends, session->command_nodes,
+                            session->segments, session->states,           session->state_values};
+    for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
+        bur_free(session->context, arrays[i]);
+    bur_free(session->context, session);
+}
+
+static const bur_backend *backend_of(const bur_session *session)
+{
+    return session->memory->device->backend;
+}
+
+static bur_status run_copy(const bur_session *session, const bur_segment *segment)
+{
+    const bool to_host = segment->kind == BUR_STEP_TO_HOST;
+    const bur_backend *host = session->memory->regions[BUR_REGION_HOST].device->backend;
+    const bur_place *place = to_host ? &segment->to : &segment->from;
+    char *address = (char *)host->map(place->buffer) + place->offset_bytes;
+    return to_host ? backend_of(session)->read(segment->from.buffer, segment->from.offset_bytes,
+                                               address, segment->bytes)
+                   : backend_of(session)->write(segment->to.buffer, segment->to.offset_bytes,
+                                                address, segment->bytes);
+}
+
+static bur_status run_list(bur_session *session, bool update)
+{
+    for (int32_t i = 0; i < session->n_segments; i++) {
+        const bur_segment *segment = &session->segments[i];
+        if (segment->update != update)
+            continue;
+        if (segment->kind == BUR_STEP_RUN)
+            BUR_TRY(segment->device->backend->run(
+                segment->device->handle, session->commands + segment->first, segment->count));
+        else
+            BUR_TRY(run_copy(session, segment));
+    }
+    return BUR_OK;
+}
+
+static bur_status write_value(bur_session *session, int32_t value, const void *data, size_t bytes)
+{
+    const bur_place place = device_place(session, value);
+    return backend_of(session)->write(place.buffer, place.offset_bytes, data, bytes);
+}
+
+static bur_status read_value(bur_session *session, int32_t value, void *data, size_t bytes)
+{
+    const bur_place place = device_place(session, value);
+    return backend_of(session)->read(place.buffer, place.offset_bytes, data, bytes);
+}
+
+static size_t value_bytes(const bur_session *session, int32_t value)
+{
+    return bur_desc_bytes(&session->plan->graph->values[value].desc);
+}
+
+bur_status bur_session_write_batch(bur_session *session, const void *x, const void *target)
+{
+    const bur_graph *graph = session->plan->graph;
+    BUR_TRY(write_value(session, graph->x, x, value_bytes(session, graph->x)));
+    if (graph->target < 0)
+        return BUR_OK;
+    if (target == NULL)
+        return bur_fail(BUR_E_ARG, "this session needs targets");
+    return write_value(session, graph->target, target, value_bytes(session, graph->target));
+}
+
+static bur_status clear_gradients(bur_session *session)
+{
+    const bur_graph *graph = session->plan->graph;
+    for (int32_t i = 0; i < graph->n_values; i++) {
+        if (graph->values[i].kind != GRAPH_GRADIENT)
+            continue;
+        const bur_place place = device_place(session, i);
+        BUR_TRY(backend_of(session)->fill(place.buffer, place.offset_bytes, 0,
+                                          value_bytes(session, i)));
+    }
+    return BUR_OK;
+}
+
+bur_status bur_session_accumulate(bur_session *session, const bur_scalars *scalars)
+{
+    if (scalars->first_sample == 0 && session->plan->graph->options.accumulate)
+        BUR_TRY(clear_gradients(session));
+    BUR_TRY(write_value(session, session->plan->graph->scalars, scalars, sizeof *scalars));
+    return run_list(session, false);
+}
+
+bur_status bur_session_update(bur_session *session)
+{
+    return run_list(session, true);
+}
+
+bur_status bur_session_step(bur_session *session, const bur_scalars *scalars)
+{
+    BUR_TRY(bur_session_accumulate(session, scalars));
+    return bur_session_update(session);
+}
+
+bur_status bur_session_read_result(bur_session *session, float *result)
+{
+    const int32_t value = session->plan->graph->result;
+    if (value < 0)
+        return bur_fail(BUR_E_STATE, "a predicting session has no loss");
+    return read_value(session, value, result, BUR_RESULT_WORDS * sizeof *result);
+}
+
+bur_status bur_session_read_totals(bur_session *session, float *totals)
+{
+    return read_value(session, session->plan->graph->totals, totals,
+                      BUR_RESULT_WORDS * sizeof *totals);
+}
+
+bur_status bur_session_clear_totals(bur_session *session)
+{
+    const float zero[BUR_RESULT_WORDS] = {0};
+    return write_value(session, session->plan->graph->totals, zero, sizeof zero);
+}
+
+bur_status bur_session_read_output(bur_session *session, void *y, size_t bytes)
+{
+    const int32_t value = session->plan->graph->output;
+    if (value < 0)
+        return bur_fail(BUR_E_STATE, "the output is fused into the loss of this session");
+    if (bytes != value_bytes(session, value))
+        return bur_fail(BUR_E_ARG, "the output has %zu bytes, not %zu", value_bytes(session, value),
+                        bytes);
+    return read_value(session, value, y, bytes);
+}
+
+int32_t bur_session_state_count(const bur_session *session)
+{
+    return session->n_states;
+}
+
+const bur_state_tensor *bur_session_state_at(const bur_session *session, int32_t index)
+{
+    return index >= 0 && index < session->n_states ? &session->states[index] : NULL;
+}
+
+bur_status bur_session_read_state(bur_session *session, int32_t index, void *data)
+{
+    if (index < 0 || index >= session->n_states)
+        return bur_fail(BUR_E_ARG, "state tensor %" PRId32 " of %" PRId32, index,
+                        session->n_states);
+    return read_value(session, session->state_values[index], data,
+                      bur_desc_bytes(&session->states[index].desc));
+}
+
+bur_status bur_session_write_state(bur_session *session, int32_t index, const void *data)
+{
+    if (index < 0 || index >= session->n_states)
+        return bur_fail(BUR_E_ARG, "state tensor %" PRId32 " of %" PRId32, index,
+                        session->n_states);
+    return write_value(session, session->state_values[index], data,
+                       bur_desc_bytes(&session->states[index].desc));
+}
+
+bur_status bur_session_read_gradient(bur_session *session, int32_t parameter, void *data)
+{
+    const bur_graph *graph = session->plan->graph;
+    if (parameter < 0 || parameter >= graph->recipe_parameters || graph->gradients[parameter] < 0)
+        return bur_fail(BUR_E_ARG, "parameter %" PRId32 " has no gradient in this session",
+                        parameter);
+    const int32_t value = graph->gradients[parameter];
+    return read_value(session, value, data, value_bytes(session, value));
+}
+
+const char *bur__session_map_state(const bur_session *session, int32_t index)
+{
+    const bur_place place = device_place(session, session->state_values[index]);
+    const char *base =
+        backend_of(session)->map == NULL ? NULL : backend_of(session)->map(place.buffer);
+    return base == NULL ? NULL : base + place.offset_bytes;
+}

@@ -1,0 +1,53 @@
+/* Memory's and sessions' insides, for core/run and tests. */
+#ifndef BUR_RUN_SESSION_H
+#define BUR_RUN_SESSION_H
+
+#include "device.h"
+#include "../plan/plan.h"
+
+/* One region of a run: buffers of chunk_bytes each, the last one smaller. */
+typedef struct bur_region_memory {
+    bur_device *device;
+    bur_buffer **chunks;
+    int32_t n_chunks;
+    size_t chunk_bytes, total_bytes;
+} bur_region_memory;
+
+struct bur_memory {
+    bur_context *context;
+    bur_device *device;
+    bur_region_memory regions[BUR_REGION_COUNT];
+};
+
+/* A run of commands on one device, or one copy. */
+typedef struct bur_segment {
+    bur_plan_step_kind kind;
+    bool update;
+    bur_device *device;   /* of a run */
+    int32_t first, count; /* of a run: commands */
+    bur_place from, to;   /* of a copy: device and host, or the other way */
+    size_t bytes;
+} bur_segment;
+
+struct bur_session {
+    bur_context *context;
+    bur_memory *memory;
+    const bur_plan *plan;
+    bur_command **commands;
+    const bur_backend **command_backends;
+    int32_t *command_nodes;
+    int32_t n_commands;
+    bur_segment *segments;
+    int32_t n_segments;
+    bur_state_tensor *states;
+    int32_t *state_values;
+    int32_t n_states;
+};
+
+/* Where a value or buffer of the plan lies in the memory. */
+bur_place bur__session_place(const bur_session *session, int32_t buffer);
+
+/* The address of a state tensor in host memory; NULL if the backend does not map its buffers. */
+const char *bur__session_map_state(const bur_session *session, int32_t index);
+
+#endif
