@@ -1,0 +1,169 @@
+/* The model zoo: one row and one function per model. */
+#include "layer.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef bur_status (*zoo_build)(bur_sequential *s, const bur_zoo_options *options);
+
+static int32_t scaled(const bur_zoo_options *options, int32_t units)
+{
+    const double wide = (options->width > 0 ? (double)options->width : 1.0) * units;
+    const int32_t rounded = (int32_t)(wide + 0.5);
+    return rounded < 1 ? 1 : rounded;
+}
+
+static bur_status add(bur_sequential *s, bur_layer layer)
+{
+    return bur_sequential_add(s, &layer);
+}
+
+/* Dropout if asked for, then the head: softmax over classes or linear values. */
+static bur_status add_head(bur_sequential *s, const bur_zoo_options *options)
+{
+    if (options->dropout > 0)
+        BUR_TRY(add(s, bur_dropout(options->dropout)));
+    return add(s, bur_dense(options->classes, options->values ? BUR_LINEAR : BUR_SOFTMAX));
+}
+
+/* A dense layer takes vectors: images are flattened first. */
+static bur_status add_flatten(bur_sequential *s, const bur_zoo_options *options)
+{
+    return options->sample.rank > 1 ? add(s, bur_flatten()) : BUR_OK;
+}
+
+/* Multi-layer perceptron; hidden "128-64-32" (S-017). */
+static bur_status build_mlp(bur_sequential *s, const bur_zoo_options *options)
+{
+    const char *hidden = options->hidden == NULL ? "128-64-32" : options->hidden;
+    BUR_TRY(add_flatten(s, options));
+    for (const char *at = hidden; *at != '\0';) {
+        char *end = NULL;
+        const long units = strtol(at, &end, 10);
+        if (end == at || units < 1 || units > 1000000 ||
+            (*end != '\0' && (*end != '-' || end[1] == '\0')))
+            return bur_fail(BUR_E_ARG, "hidden '%s' is not like 128-64-32", hidden);
+        BUR_TRY(add(s, bur_dense(scaled(options, (int32_t)units), BUR_RELU)));
+        at = *end == '-' ? end + 1 : end;
+    }
+    return add_head(s, options);
+}
+
+static bur_status build_linear(bur_sequential *s, const bur_zoo_options *options)
+{
+    BUR_TRY(add_flatten(s, options));
+    return add_head(s, options);
+}
+
+static bur_status add_convolutions(bur_sequential *s, const bur_zoo_options *options,
+                                   bur_padding padding, const int32_t *filters, int32_t count)
+{
+    for (int32_t i = 0; i < count; i++) {
+        BUR_TRY(add(s, bur_conv2d(scaled(options, filters[i]), 3, padding, BUR_RELU)));
+        BUR_TRY(add(s, bur_max_pooling2d(2)));
+    }
+    BUR_TRY(add(s, bur_flatten()));
+    BUR_TRY(add(s, bur_dense(scaled(options, 128), BUR_RELU)));
+    return add_head(s, options);
+}
+
+static bur_status build_cnn(bur_sequential *s, const bur_zoo_options *options)
+{
+    return add_convolutions(s, options, BUR_SAME, (const int32_t[]){32, 64, 128}, 3);
+}
+
+/* The lighter model of the documents' third remedy (S-102): Keras' valid padding. */
+static bur_status build_cnn_light(bur_sequential *s, const bur_zoo_options *options)
+{
+    return add_convolutions(s, options, BUR_VALID, (const int32_t[]){32, 64}, 2);
+}
+
+static bur_status build_cnn_mid(bur_sequential *s, const bur_zoo_options *options)
+{
+    return add_convolutions(s, options, BUR_SAME, (const int32_t[]){64, 128, 256, 256}, 4);
+}
+
+#define IMAGE                                                                                      \
+    {                                                                                              \
+        .rank = 3, .dim = { 28, 28, 1 }                                                            \
+    }
+
+static const struct {
+    bur_zoo_info info;
+    zoo_build build;
+} zoo[] = {
+    {{"linear", "one dense layer: softmax or linear regression", IMAGE, 10}, build_linear},
+    {{"mlp", "dense 128-64-32, relu (hidden=)", IMAGE, 10}, build_mlp},
+    {{"cnn", "conv 32-64-128 3x3 same, 2x2 max pool after each, dense 128", IMAGE, 10}, build_cnn},
+    {{"cnn-light", "conv 32-64 3x3 valid, 2x2 max pool after each, dense 128", IMAGE, 10},
+     build_cnn_light},
+    {{"cnn-mid", "conv 64-128-256-256 3x3 same, 2x2 max pool after each, dense 128", IMAGE, 10},
+     build_cnn_mid},
+};
+
+enum { ZOO_COUNT = sizeof zoo / sizeof *zoo };
+
+int32_t bur_zoo_count(void)
+{
+    return ZOO_COUNT;
+}
+
+const bur_zoo_info *bur_zoo_at(int32_t index)
+{
+    return index >= 0 && index < ZOO_COUNT ? &zoo[index].info : NULL;
+}
+
+static const char *zoo_name(const void *user, int32_t i)
+{
+    (void)user;
+    return zoo[i].info.name;
+}
+
+static bur_status find(int32_t *out, const char *name)
+{
+    const int32_t index = bur_word_find(name, ZOO_COUNT, zoo_name, NULL);
+    if (index >= 0) {
+        *out = index;
+        return BUR_OK;
+    }
+    const char *nearest = bur_word_nearest(name, ZOO_COUNT, zoo_name, NULL);
+    return nearest == NULL
+               ? bur_fail(BUR_E_NAME, "no model '%s'", name)
+               : bur_fail(BUR_E_NAME, "no model '%s'; did you mean '%s'?", name, nearest);
+}
+
+static bur_status check_options(const bur_zoo_options *options)
+{
+    if (options->classes < 1)
+        return bur_fail(BUR_E_ARG, "%" PRId32 " classes; at least 1 is needed", options->classes);
+    if (!(options->width >= 0) || options->width > 64)
+        return bur_fail(BUR_E_ARG, "width %g is not in (0, 64]", (double)options->width);
+    if (!(options->dropout >= 0 && options->dropout < 1))
+        return bur_fail(BUR_E_ARG, "dropout %g is not in [0, 1)", (double)options->dropout);
+    return BUR_OK;
+}
+
+bur_status bur_zoo_create(bur_recipe **out, bur_context *context, const char *name,
+                          const bur_zoo_options *options)
+{
+    static const bur_zoo_options defaults;
+    if (out == NULL || context == NULL || name == NULL)
+        return bur_fail(BUR_E_ARG, "bur_zoo_create: NULL argument");
+    int32_t index = 0;
+    BUR_TRY(find(&index, name));
+    bur_zoo_options set = options == NULL ? defaults : *options;
+    if (set.sample.rank == 0)
+        set.sample = zoo[index].info.sample;
+    if (set.classes == 0)
+        set.classes = zoo[index].info.classes;
+    BUR_TRY(check_options(&set));
+    bur_sequential *s = NULL;
+    BUR_TRY(bur_sequential_create(&s, context, name));
+    bur_status status = zoo[index].build(s, &set);
+    if (status == BUR_OK)
+        status = bur_sequential_build(s, &set.sample, out);
+    bur_sequential_destroy(s);
+    return status == BUR_OK ? BUR_OK : bur_fail_in(status, "model '%s'", name);
+}

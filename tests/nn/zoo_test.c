@@ -1,0 +1,104 @@
+#include "test.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int64_t count_parameters(const char *model, const bur_zoo_options *options)
+{
+    bur_context *context = NULL;
+    bur_recipe *recipe = NULL;
+    assert_ok(bur_context_create(&context, NULL));
+    assert_ok(bur_zoo_create(&recipe, context, model, options));
+    int64_t by_parameter = 0, by_layer = 0;
+    for (int32_t i = 0; i < bur_recipe_parameter_count(recipe); i++)
+        by_parameter += bur_desc_count(&bur_recipe_parameter_at(recipe, i)->desc);
+    for (int32_t i = 0; i < bur_recipe_layer_count(recipe); i++) {
+        bur_layer_summary layer;
+        assert_ok(bur_recipe_layer_summary(recipe, i, &layer));
+        by_layer += layer.parameters;
+    }
+    assert_int_equal(by_parameter, by_layer);
+    bur_recipe_destroy(recipe);
+    bur_context_destroy(context);
+    return by_parameter;
+}
+
+/* S-017 and S-102: 784-128-64-32-10 by hand, and Keras' counts of the light network. */
+static void test_nn_zoo__parameters_are_those_of_the_documents(void **state)
+{
+    (void)state;
+    const bur_zoo_options small = {.sample = {.rank = 3, .dim = {32, 32, 3}}};
+    const bur_zoo_options large = {.sample = {.rank = 3, .dim = {128, 128, 3}}};
+    assert_int_equal(count_parameters("mlp", NULL), 784 * 128 + 128 + 128 * 64 + 64 + 64 * 32 + 32 + 330);
+    assert_int_equal(count_parameters("mlp", NULL), 111146);
+    assert_int_equal(count_parameters("cnn-light", NULL), 225034);
+    assert_int_equal(count_parameters("cnn-light", &small), 315722);
+    assert_int_equal(count_parameters("cnn-light", &large), 7393610);
+}
+
+static void test_nn_zoo__depths_of_1_and_10_and_widths_of_32_and_1024_build(void **state)
+{
+    (void)state;
+    const bur_zoo_options shallow = {.hidden = "1024"};
+    const bur_zoo_options deep = {.hidden = "32-32-32-32-32-32-32-32-32-32"};
+    assert_int_equal(count_parameters("mlp", &shallow), 784 * 1024 + 1024 + 1024 * 10 + 10);
+    assert_int_equal(count_parameters("mlp", &deep), 784 * 32 + 32 + 9 * (32 * 32 + 32) + 330);
+}
+
+static void test_nn_zoo__an_unknown_model_is_answered_with_the_nearest(void **state)
+{
+    (void)state;
+    bur_context *context = NULL;
+    bur_recipe *recipe = NULL;
+    assert_ok(bur_context_create(&context, NULL));
+    assert_status(BUR_E_NAME, bur_zoo_create(&recipe, context, "cnm", NULL));
+    assert_non_null(strstr(bur_last_error(), "'cnn'"));
+    assert_status(BUR_E_ARG, bur_zoo_create(&recipe, context, "mlp", &(bur_zoo_options){.hidden = "12-"}));
+    assert_status(BUR_E_ARG, bur_zoo_create(&recipe, context, "mlp", &(bur_zoo_options){.dropout = 1}));
+    assert_null(recipe);
+    bur_context_destroy(context);
+}
+
+/* An image too small for the convolutions: the error names the layer. */
+static void test_nn_zoo__a_shape_that_does_not_fit_names_the_layer(void **state)
+{
+    (void)state;
+    bur_context *context = NULL;
+    bur_recipe *recipe = NULL;
+    const bur_zoo_options tiny = {.sample = {.rank = 3, .dim = {4, 4, 1}}};
+    assert_ok(bur_context_create(&context, NULL));
+    assert_status(BUR_E_SHAPE, bur_zoo_create(&recipe, context, "cnn-light", &tiny));
+    assert_non_null(strstr(bur_last_error(), "conv2"));
+    bur_context_destroy(context);
+}
+
+/* Variances of the initialisers, and the same start whatever stands before a parameter. */
+static void test_nn_zoo__initialisers_have_their_variance(void **state)
+{
+    (void)state;
+    static const struct {
+        bur_initializer initializer;
+        double variance;
+    } cases[] = {
+        {BUR_INIT_GLOROT_UNIFORM, 2.0 / (400 + 500)},
+        {BUR_INIT_GLOROT_NORMAL, 2.0 / (400 + 500)},
+        {BUR_INIT_HE_NORMAL, 2.0 / 400},
+        {BUR_INIT_HE_UNIFORM, 2.0 / 400},
+    };
+    const bur_desc desc = {.dtype = BUR_F32, .shape = {.rank = 2, .dim = {400, 500}}};
+    const int64_t n = 400 * 500;
+    float *values = malloc((size_t)n * sizeof *values);
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        bur_initialize(values, &desc, cases[c].initializer, 42, 3);
+        double sum = 0, squares = 0;
+        for (int64_t i = 0; i < n; i++) {
+            sum += (double)values[i];
+            squares += (double)values[i] * (double)values[i];
+        }
+        const double mean = sum / (double)n, variance = squares / (double)n - mean * mean;
+        assert_true(fabs(mean) < 4 * sqrt(cases[c].variance / (double)n));
+        assert_true(fabs(variance / cases[c].variance - 1) < 0.02);
+    }
+    free(values);
+}
