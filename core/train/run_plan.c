@@ -1,0 +1,359 @@
+/* Plans of runs: the sessions they need, their bytes, their budget. */
+#include "run_plan.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { MIB = 1 << 20 };
+
+int64_t bur__validation_count(int64_t samples, double split)
+{
+    return samples - (int64_t)floor((double)samples * (1 - split));
+}
+
+bur_status bur__fit_options(bur_fit_options *out, const bur_fit_options *options,
+                            const bur_dataset_info *train)
+{
+    bur_fit_options set = *options;
+    set.batch = set.batch == 0 ? 32 : set.batch;
+    set.epochs = set.epochs == 0 ? 1 : set.epochs;
+    set.accumulate = set.accumulate == 0 ? 1 : set.accumulate;
+    set.snapshot_s = set.snapshot_s > 0 ? set.snapshot_s : 10;
+    if (set.optimizer.learning_rate == 0)
+        set.optimizer = bur_optimizer_default(BUR_ADAM);
+    if (set.loss == BUR_LOSS_NONE)
+        set.loss = train->classes > 0 ? BUR_LOSS_CROSS_ENTROPY : BUR_LOSS_MSE;
+    if (set.batch < 1 || set.epochs < 1 || set.accumulate < 1)
+        return bur_fail(BUR_E_ARG,
+                        "batch %" PRId64 ", epochs %" PRId64 ", accumulate %" PRId64
+                        "; each must be at least 1",
+                        set.batch, set.epochs, set.accumulate);
+    if (set.batch % set.accumulate != 0)
+        return bur_fail(BUR_E_ARG, "batch %" PRId64 " is not a multiple of accumulate %" PRId64,
+                        set.batch, set.accumulate);
+    if (!(set.validation_split >= 0 && set.validation_split < 1))
+        return bur_fail(BUR_E_ARG, "validation_split %g is not in [0, 1)", set.validation_split);
+    if (!isfinite(set.optimizer.learning_rate) || set.optimizer.learning_rate < 0)
+        return bur_fail(BUR_E_ARG, "learning rate %g", (double)set.optimizer.learning_rate);
+    if ((set.loss == BUR_LOSS_CROSS_ENTROPY) != (train->classes > 0))
+        return bur_fail(BUR_E_ARG, "loss %s with %s", bur_loss_name(set.loss),
+                        train->classes > 0 ? "class labels" : "values as targets");
+    if (train->count - bur__validation_count(train->count, set.validation_split) < 1)
+        return bur_fail(BUR_E_ARG,
+                        "validation_split %g leaves none of %" PRId64 " samples to train on",
+                        set.validation_split, train->count);
+    *out = set;
+    return BUR_OK;
+}
+
+bur_loader_options bur__loader_options(const bur_fit_options *options, bool shuffle)
+{
+    /* Evaluation goes in micro-batches: it has nothing to add up. */
+    return (bur_loader_options){.batch =
+                                    shuffle ? options->batch : options->batch / options->accumulate,
+                                .shuffle = shuffle,
+                                .seed = options->seed};
+}
+
+bur_status bur__run_sessions_add(bur_run_sessions *sessions, const bur_recipe *recipe,
+                                 const bur_target *target, const bur_target *fallback,
+                                 const bur_fit_options *options, bur_mode mode, int64_t batch,
+                                 bur_run_session **out)
+{
+    for (int32_t i = 0; i < sessions->count; i++)
+        if (sessions->list[i].mode == mode && sessions->list[i].batch == batch) {
+            *out = &sessions->list[i];
+            return BUR_OK;
+        }
+    if (sessions->count == RUN_MAX_SESSIONS)
+        return bur_fail(BUR_E_RANGE, "a run has at most %d sessions", RUN_MAX_SESSIONS);
+    const bur_graph_options graph_options = {.batch = batch,
+                                             .mode = mode,
+                                             .loss = options->loss,
+                                             .optimizer = options->optimizer,
+                                             .accumulate = options->accumulate > 1};
+    bur_run_session *added = &sessions->list[sessions->count];
+    *added = (bur_run_session){.mode = mode, .batch = batch};
+    BUR_TRY(bur_graph_create(&added->graph, recipe, &graph_options));
+    const bur_status status = bur_plan_create(&added->plan, added->graph, target,
+                                              options->fallback_off ? NULL : fallback);
+    if (status != BUR_OK) {
+        bur_graph_destroy(added->graph);
+        return status;
+    }
+    sessions->count++;
+    *out = added;
+    return BUR_OK;
+}
+
+void bur__run_sessions_destroy(bur_run_sessions *sessions)
+{
+    for (int32_t i = 0; i < sessions->count; i++) {
+        bur_session_destroy(sessions->list[i].session);
+        bur_plan_destroy(sessions->list[i].plan);
+        bur_graph_destroy(sessions->list[i].graph);
+    }
+    sessions->count = 0;
+}
+
+/* The model's input and output must be the data's. */
+static bur_status check_data(const bur_recipe *recipe, const bur_dataset_info *data)
+{
+    const bur_desc *x = bur_recipe_input_desc(recipe), *y = bur_recipe_output_desc(recipe);
+    if (x == NULL || y == NULL)
+        return bur_fail(BUR_E_ARG, "model '%s' has no input or no output", bur_recipe_name(recipe));
+    bur_shape sample = {.rank = x->shape.rank - 1};
+    memcpy(sample.dim, x->shape.dim + 1, (size_t)sample.rank * sizeof *sample.dim);
+    char a[BUR_SHAPE_TEXT], b[BUR_SHAPE_TEXT];
+    if (!bur_shape_equal(&sample, &data->sample))
+        return bur_fail(BUR_E_SHAPE, "model '%s' takes samples of %s, data '%s' has %s",
+                        bur_recipe_name(recipe), bur_shape_format(a, sizeof a, &sample), data->name,
+                        bur_shape_format(b, sizeof b, &data->sample));
+    int64_t outputs = 0, wanted = data->classes;
+    bur_shape output = y->shape;
+    BUR_TRY(bur_shape_count(&outputs, &output));
+    if (data->classes == 0)
+        BUR_TRY(bur_shape_count(&wanted, &data->target));
+    if (outputs != wanted)
+        return bur_fail(BUR_E_SHAPE,
+                        "model '%s' has %" PRId64 " outputs, data '%s' has %" PRId64 " %s",
+                        bur_recipe_name(recipe), outputs, data->name, wanted,
+                        data->classes > 0 ? "classes" : "values");
+    return BUR_OK;
+}
+
+static bur_status plan_sessions(bur_run_sessions *sessions, const bur_recipe *recipe,
+                                const bur_target *target, const bur_target *fallback,
+                                const bur_dataset_info *train, const bur_dataset_info *test,
+                                const bur_fit_options *options)
+{
+    const int64_t n_val = bur__validation_count(train->count, options->validation_split);
+    const int64_t n_train = train->count - n_val, micro = options->batch / options->accumulate;
+    const struct {
+        bur_mode mode;
+        int64_t samples, batch;
+    } parts[] = {
+        {BUR_TRAIN, n_train, options->batch},
+        {BUR_EVALUATE, n_val, micro},
+        {BUR_EVALUATE, test == NULL ? 0 : test->count, micro},
+    };
+    bur_run_session *ignored = NULL;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        if (parts[i].samples >= micro)
+            BUR_TRY(bur__run_sessions_add(sessions, recipe, target, fallback, options,
+                                          parts[i].mode, micro, &ignored));
+        const int64_t rest = parts[i].samples % parts[i].batch % micro;
+        if (rest > 0)
+            BUR_TRY(bur__run_sessions_add(sessions, recipe, target, fallback, options,
+                                          parts[i].mode, rest, &ignored));
+    }
+    return BUR_OK;
+}
+
+bur_status bur__run_sessions_plan(bur_run_sessions *out, const bur_recipe *recipe,
+                                  const bur_target *target, const bur_target *fallback,
+                                  const bur_dataset_info *train, const bur_dataset_info *test,
+                                  const bur_fit_options *options)
+{
+    BUR_TRY(check_data(recipe, train));
+    if (test != NULL)
+        BUR_TRY(check_data(recipe, test));
+    bur_run_sessions sessions = {.count = 0};
+    const bur_status status =
+        plan_sessions(&sessions, recipe, target, fallback, train, test, options);
+    if (status != BUR_OK) {
+        bur__run_sessions_destroy(&sessions);
+        return status;
+    }
+    *out = sessions;
+    return BUR_OK;
+}
+
+/* Bytes of the regions: the most that any session asks for, by class as in the largest session. */
+static void sum_regions(bur_run_plan *out, const bur_run_sessions *sessions)
+{
+    size_t arena = 0, persistent = 0, host = 0, known = 0;
+    const bur_plan_summary *largest = NULL;
+    for (int32_t i = 0; i < sessions->count; i++) {
+        const bur_plan_summary *s = bur_plan_get_summary(sessions->list[i].plan);
+        if (s->arena_bytes > arena) {
+            arena = s->arena_bytes;
+            out->lower_bound_bytes = s->lower_bound_bytes;
+        }
+        persistent = s->persistent_bytes > persistent ? s->persistent_bytes : persistent;
+        host = s->host_bytes > host ? s->host_bytes : host;
+        if (largest == NULL || s->total_bytes > largest->total_bytes)
+            largest = s;
+    }
+    for (int32_t c = 0; c < BUR_BYTE_CLASS_COUNT && largest != NULL; c++) {
+        out->bytes[c] = largest->bytes[c];
+        known += largest->bytes[c];
+    }
+    out->bytes[BUR_BYTES_WORKSPACE] += arena + persistent + host - known;
+    out->arena_bytes = arena;
+    out->device_bytes = arena + persistent;
+    out->fallback_nodes = largest == NULL ? 0 : largest->fallback_nodes;
+}
+
+static uint64_t state_bytes(const bur_run_plan *plan)
+{
+    return plan->bytes[BUR_BYTES_PARAMETERS] + plan->bytes[BUR_BYTES_OPTIMIZER];
+}
+
+/* What a device leaves for a run: free or total memory, less a reserve for the display and the
+ * driver. */
+static uint64_t device_budget(const bur_device_info *info)
+{
+    const uint64_t known = info->free_bytes > 0 ? info->free_bytes : info->memory_bytes;
+    const uint64_t twentieth = info->memory_bytes / 20,
+                   reserve = twentieth > 400ULL * MIB ? twentieth : 400ULL * MIB;
+    return known > 2 * reserve ? known - reserve : known / 2;
+}
+
+typedef struct host_budget {
+    uint64_t bytes;
+    const char *binds;
+} host_budget;
+
+/* What the host leaves: this process's resident pages are in the plan's runtime, so they count as
+ * free. */
+static host_budget read_host_budget(const bur_device_info *info, bool on_host)
+{
+    bur_host_memory host = {0};
+    if (info->assumed && on_host)
+        return (host_budget){info->memory_bytes - bur_host_reserve_bytes(info->memory_bytes),
+                             "described RAM"};
+    if (bur_host_memory_read(&host) != BUR_OK)
+        return (host_budget){info->memory_bytes / 2, "RAM"};
+    const uint64_t reserve = bur_host_reserve_bytes(host.total_bytes);
+    const uint64_t free_bytes = host.available_bytes > reserve ? host.available_bytes - reserve : 0;
+    return (host_budget){free_bytes + host.resident_bytes,
+                         host.limit_bytes > 0 ? "memory limit (cgroup)" : "RAM"};
+}
+
+/* Resident pages of program and libraries now, and what threads and library kernels add. */
+static uint64_t runtime_bytes(const bur_target *target)
+{
+    bur_host_memory host = {0};
+    const uint64_t now = bur_host_memory_read(&host) == BUR_OK ? host.resident_bytes : 16ULL * MIB;
+    return now + 8ULL * MIB + (uint64_t)target->threads * (MIB / 4);
+}
+
+static void judge(bur_run_plan *out, const bur_target *target, const bur_fit_options *options)
+{
+    const bur_device_info *info = target->info;
+    const bool on_host = info->unified != 0;
+    const uint64_t host_bytes = out->peak_bytes - out->device_bytes;
+    const host_budget host = read_host_budget(info, on_host);
+    out->budget_bytes = on_host ? host.bytes : device_budget(info);
+    out->binds = on_host ? host.binds : "device memory";
+    if (on_host && target->backend->map == NULL && device_budget(info) < out->budget_bytes) {
+        out->budget_bytes = device_budget(info);
+        out->binds = "device memory";
+    }
+    if (options->budget_bytes > 0) {
+        out->budget_bytes = options->budget_bytes;
+        out->binds = "given budget";
+    }
+    out->fits = on_host ? out->peak_bytes <= out->budget_bytes
+                        : out->device_bytes <= out->budget_bytes &&
+                              (info->assumed || host_bytes <= host.bytes);
+    if (!on_host && !info->assumed && out->device_bytes <= out->budget_bytes &&
+        host_bytes > host.bytes) {
+        out->budget_bytes = host.bytes;
+        out->binds = host.binds;
+    }
+}
+
+bur_status bur__run_plan_sum(bur_run_plan *out, const bur_run_sessions *sessions,
+                             const bur_recipe *recipe, const bur_target *target,
+                             const bur_dataset_info *train, const bur_dataset_info *test,
+                             const bur_fit_options *options)
+{
+    bur_run_plan plan = {.model = bur_recipe_name(recipe),
+                         .batch = options->batch,
+                         .accumulate = options->accumulate};
+    snprintf(plan.device, sizeof plan.device, "%s", target->info->name);
+    sum_regions(&plan, sessions);
+    const bur_loader_options training = bur__loader_options(options, true);
+    const bur_loader_options evaluating = bur__loader_options(options, false);
+    plan.bytes[BUR_BYTES_LOADER] += bur_loader_bytes(train, &training);
+    if (options->validation_split > 0)
+        plan.bytes[BUR_BYTES_LOADER] += bur_loader_bytes(train, &evaluating);
+    if (test != NULL)
+        plan.bytes[BUR_BYTES_LOADER] += bur_loader_bytes(test, &evaluating);
+    plan.bytes[BUR_BYTES_DATASET] = train->bytes + (test == NULL ? 0 : test->bytes);
+    /* A backend that maps its buffers is saved from in place; else a host copy is kept. */
+    plan.bytes[BUR_BYTES_CHECKPOINT] = target->backend->map != NULL ? 0 : state_bytes(&plan);
+    plan.bytes[BUR_BYTES_RUNTIME] = runtime_bytes(target);
+    for (int32_t c = 0; c < BUR_BYTE_CLASS_COUNT; c++)
+        plan.peak_bytes += plan.bytes[c];
+    judge(&plan, target, options);
+    *out = plan;
+    return BUR_OK;
+}
+
+bur_status bur_run_plan_make(bur_run_plan *out, const bur_recipe *recipe, const bur_target *target,
+                             const bur_target *fallback, const bur_dataset_info *train,
+                             const bur_dataset_info *test, const bur_fit_options *options)
+{
+    if (out == NULL || recipe == NULL || target == NULL || train == NULL || options == NULL)
+        return bur_fail(BUR_E_ARG, "bur_run_plan_make: NULL argument");
+    bur_fit_options set;
+    BUR_TRY(bur__fit_options(&set, options, train));
+    bur_run_sessions sessions;
+    BUR_TRY(bur__run_sessions_plan(&sessions, recipe, target, fallback, train, test, &set));
+    const bur_status status = bur__run_plan_sum(out, &sessions, recipe, target, train, test, &set);
+    bur__run_sessions_destroy(&sessions);
+    return status;
+}
+
+/* Whether a batch fits; a tensor beyond the device's largest allocation is a no, not an error. */
+static bur_status batch_fits(bool *fits, int64_t batch, const bur_recipe *recipe,
+                             const bur_target *target, const bur_target *fallback,
+                             const bur_dataset_info *train, const bur_dataset_info *test,
+                             const bur_fit_options *options)
+{
+    bur_fit_options set = *options;
+    bur_run_plan plan;
+    set.batch = batch;
+    set.accumulate = 1;
+    const bur_status status = bur_run_plan_make(&plan, recipe, target, fallback, train, test, &set);
+    if (status == BUR_OK)
+        *fits = plan.fits;
+    else if (status == BUR_E_BUDGET || status == BUR_E_RANGE)
+        *fits = false;
+    else
+        return status;
+    return BUR_OK;
+}
+
+bur_status bur_run_plan_largest(int64_t *out, const bur_recipe *recipe, const bur_target *target,
+                                const bur_target *fallback, const bur_dataset_info *train,
+                                const bur_dataset_info *test, const bur_fit_options *options)
+{
+    /* A batch larger than the training set is the training set. */
+    const int64_t most =
+        train->count - bur__validation_count(train->count, options->validation_split);
+    int64_t fit = 0, over = 1;
+    bool fits = false;
+    while (over <= most) {
+        BUR_TRY(batch_fits(&fits, over, recipe, target, fallback, train, test, options));
+        if (!fits)
+            break;
+        fit = over;
+        over = over == most ? most + 1 : (over * 2 > most ? most : over * 2);
+    }
+    while (over - fit > 1) {
+        const int64_t middle = fit + (over - fit) / 2;
+        BUR_TRY(batch_fits(&fits, middle, recipe, target, fallback, train, test, options));
+        if (fits)
+            fit = middle;
+        else
+            over = middle;
+    }
+    *out = fit;
+    return BUR_OK;
+}

@@ -1,0 +1,52 @@
+/* The sessions of a run and what they take, for core/train. */
+#ifndef BUR_TRAIN_RUN_PLAN_H
+#define BUR_TRAIN_RUN_PLAN_H
+
+#include <burthen/train.h>
+
+enum { RUN_MAX_SESSIONS = 8 };
+
+/* One session that a run needs: a mode at a batch size. */
+typedef struct bur_run_session {
+    bur_mode mode;
+    int64_t batch;
+    bur_graph *graph;
+    bur_plan *plan;
+    bur_session *session; /* NULL until the trainer binds it */
+} bur_run_session;
+
+/* All sessions of a run, over one persistent region and one arena. */
+typedef struct bur_run_sessions {
+    bur_run_session list[RUN_MAX_SESSIONS];
+    int32_t count;
+} bur_run_sessions;
+
+/* Samples set apart for validation: the last floor(n * split) or so, as Keras splits. */
+int64_t bur__validation_count(int64_t samples, double split);
+
+/* Fills in what is zero in the options; checks ranges (BUR_E_ARG). */
+bur_status bur__fit_options(bur_fit_options *out, const bur_fit_options *options,
+                            const bur_dataset_info *train);
+
+/* Graphs and plans of a run. `options` are complete (bur__fit_options). */
+bur_status bur__run_sessions_plan(bur_run_sessions *out, const bur_recipe *recipe,
+                                  const bur_target *target, const bur_target *fallback,
+                                  const bur_dataset_info *train, const bur_dataset_info *test,
+                                  const bur_fit_options *options);
+/* Adds one more if it is not there; *out is the session's place in the list. */
+bur_status bur__run_sessions_add(bur_run_sessions *sessions, const bur_recipe *recipe,
+                                 const bur_target *target, const bur_target *fallback,
+                                 const bur_fit_options *options, bur_mode mode, int64_t batch,
+                                 bur_run_session **out);
+void bur__run_sessions_destroy(bur_run_sessions *sessions);
+
+/* Sums up bytes and budget of planned sessions. */
+bur_status bur__run_plan_sum(bur_run_plan *out, const bur_run_sessions *sessions,
+                             const bur_recipe *recipe, const bur_target *target,
+                             const bur_dataset_info *train, const bur_dataset_info *test,
+                             const bur_fit_options *options);
+
+/* The loader of a part of the data; `shuffle` for training. */
+bur_loader_options bur__loader_options(const bur_fit_options *options, bool shuffle);
+
+#endif

@@ -1,0 +1,210 @@
+/* Trainers: from data and recipe to bound sessions. */
+#include "trainer.h"
+#include "../run/session.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+bur_status bur__trainer_tell(const bur_trainer *trainer, bur_event event, const void *data)
+{
+    const bur_callback callback = trainer->options.callback;
+    return callback == NULL ? BUR_OK : callback(trainer->options.callback_user, event, data);
+}
+
+static const bur_dataset_info *test_info(const bur_trainer *trainer)
+{
+    return trainer->test == NULL ? NULL : bur_dataset_describe(trainer->test);
+}
+
+static bur_status refuse(const bur_trainer *trainer, const bur_target *target,
+                         const bur_target *fallback, const bur_dataset_info *train)
+{
+    int64_t largest = 0;
+    BUR_TRY(bur_run_plan_largest(&largest, trainer->recipe, target, fallback, train,
+                                 test_info(trainer), &trainer->options));
+    const double mib = 1048576.0;
+    return bur_fail(
+        BUR_E_BUDGET,
+        "%s with batch %" PRId64
+        " needs %.1f MiB, %s leaves %.1f MiB (%s); the largest batch that fits is %" PRId64,
+        trainer->plan.model, trainer->plan.batch, (double)trainer->plan.peak_bytes / mib,
+        trainer->plan.device, (double)trainer->plan.budget_bytes / mib, trainer->plan.binds,
+        largest);
+}
+
+/* Plans the sessions on the trainer's device and refuses what does not fit. */
+static bur_status make_plan(bur_trainer *trainer, const bur_dataset_info *train)
+{
+    bur_device *cpu = NULL;
+    BUR_TRY(bur_device_open(&cpu, trainer->context, "cpu"));
+    const bur_target target = bur_device_target(trainer->device), fallback = bur_device_target(cpu);
+    BUR_TRY(bur__run_sessions_plan(&trainer->sessions, trainer->recipe, &target, &fallback, train,
+                                   test_info(trainer), &trainer->options));
+    BUR_TRY(bur__run_plan_sum(&trainer->plan, &trainer->sessions, trainer->recipe, &target, train,
+                              test_info(trainer), &trainer->options));
+    BUR_TRY(bur__trainer_tell(trainer, BUR_EVENT_PLANNED, &trainer->plan));
+    return trainer->plan.fits ? BUR_OK : refuse(trainer, &target, &fallback, train);
+}
+
+static bur_status bind_session(bur_trainer *trainer, bur_run_session *entry)
+{
+    return entry->session != NULL
+               ? BUR_OK
+               : bur_session_create(&entry->session, trainer->memory, entry->plan);
+}
+
+bur_status bur__trainer_bind(bur_trainer *trainer)
+{
+    const bur_plan *plans[RUN_MAX_SESSIONS];
+    for (int32_t i = 0; i < trainer->sessions.count; i++)
+        plans[i] = trainer->sessions.list[i].plan;
+    BUR_TRY(bur_memory_create(&trainer->memory, trainer->device, plans, trainer->sessions.count));
+    for (int32_t i = 0; i < trainer->sessions.count; i++)
+        BUR_TRY(bind_session(trainer, &trainer->sessions.list[i]));
+    return BUR_OK;
+}
+
+void bur__trainer_unbind(bur_trainer *trainer)
+{
+    bur__run_sessions_destroy(&trainer->sessions);
+    bur_memory_destroy(trainer->memory);
+    trainer->memory = NULL;
+}
+
+bur_status bur__trainer_session(bur_trainer *trainer, bur_mode mode, int64_t batch,
+                                bur_session **out)
+{
+    bur_device *cpu = NULL;
+    BUR_TRY(bur_device_open(&cpu, trainer->context, "cpu"));
+    const bur_target target = bur_device_target(trainer->device), fallback = bur_device_target(cpu);
+    bur_run_session *entry = NULL;
+    BUR_TRY(bur__run_sessions_add(&trainer->sessions, trainer->recipe, &target, &fallback,
+                                  &trainer->options, mode, batch, &entry));
+    BUR_TRY(bind_session(trainer, entry));
+    *out = entry->session;
+    return BUR_OK;
+}
+
+static bur_status open_data(bur_trainer *trainer, const bur_data *data)
+{
+    const int64_t count = bur_dataset_describe(data->train)->count;
+    const int64_t n_val = bur__validation_count(count, trainer->options.validation_split);
+    BUR_TRY(bur_dataset_view(&trainer->train, data->train, 0, count - n_val));
+    if (n_val > 0)
+        BUR_TRY(bur_dataset_view(&trainer->validation, data->train, count - n_val, n_val));
+    if (n_val > 0 && bur_dataset_is_sorted(data->train))
+        BUR_TRY(bur__trainer_tell(trainer, BUR_EVENT_NOTE,
+                                  "the labels are sorted: the validation part misses classes"));
+    const bur_loader_options training = bur__loader_options(&trainer->options, true);
+    const bur_loader_options evaluating = bur__loader_options(&trainer->options, false);
+    BUR_TRY(bur_loader_create(&trainer->loader, trainer->context, trainer->train, &training));
+    if (trainer->validation != NULL)
+        BUR_TRY(bur_loader_create(&trainer->validation_loader, trainer->context,
+                                  trainer->validation, &evaluating));
+    if (trainer->test != NULL)
+        BUR_TRY(
+            bur_loader_create(&trainer->test_loader, trainer->context, trainer->test, &evaluating));
+    return BUR_OK;
+}
+
+/* The session whose tensors stand for the run's: any training session. */
+bur_session *bur_trainer_session(bur_trainer *trainer)
+{
+    for (int32_t i = 0; i < trainer->sessions.count; i++)
+        if (trainer->sessions.list[i].mode == BUR_TRAIN)
+            return trainer->sessions.list[i].session;
+    return NULL;
+}
+
+static bur_status create(bur_trainer *trainer, const bur_data *data)
+{
+    BUR_TRY(make_plan(trainer, bur_dataset_describe(data->train)));
+    BUR_TRY(bur__trainer_bind(trainer));
+    BUR_TRY(open_data(trainer, data));
+    trainer->history_room = trainer->options.epochs;
+    trainer->history =
+        bur_alloc_array(trainer->context, (size_t)trainer->history_room, sizeof *trainer->history);
+    if (trainer->history == NULL)
+        return BUR_E_NOMEM;
+    BUR_TRY(bur_session_initialize(bur_trainer_session(trainer), trainer->recipe,
+                                   trainer->options.seed));
+    return bur__trainer_snapshot(trainer, true);
+}
+
+bur_status bur_trainer_create(bur_trainer **out, bur_device *device, const bur_recipe *recipe,
+                              const bur_data *data, const bur_fit_options *options)
+{
+    static const bur_fit_options defaults;
+    if (out == NULL || device == NULL || recipe == NULL || data == NULL || data->train == NULL)
+        return bur_fail(BUR_E_ARG, "bur_trainer_create: NULL argument");
+    bur_context *context = bur_device_context(device);
+    bur_fit_options set;
+    BUR_TRY(bur__fit_options(&set, options == NULL ? &defaults : options,
+                             bur_dataset_describe(data->train)));
+    bur_trainer *trainer = bur_alloc(context, sizeof *trainer);
+    if (trainer == NULL)
+        return BUR_E_NOMEM;
+    trainer->context = context;
+    trainer->recipe = recipe;
+    trainer->options = set;
+    trainer->device = device;
+    trainer->test = data->test;
+    const bur_status status = create(trainer, data);
+    if (status != BUR_OK) {
+        bur_trainer_destroy(trainer);
+        return status;
+    }
+    *out = trainer;
+    return BUR_OK;
+}
+
+void bur_trainer_destroy(bur_trainer *trainer)
+{
+    if (trainer == NULL)
+        return;
+    bur_loader_destroy(trainer->loader);
+    bur_loader_destroy(trainer->validation_loader);
+    bur_loader_destroy(trainer->test_loader);
+    bur_dataset_destroy(trainer->train);
+    bur_dataset_destroy(trainer->validation);
+    bur__trainer_unbind(trainer);
+    bur_free(trainer->context, trainer->snapshot);
+    bur_free(trainer->context, trainer->history);
+    bur_free(trainer->context, trainer);
+}
+
+const bur_run_plan *bur_trainer_plan(const bur_trainer *trainer)
+{
+    return &trainer->plan;
+}
+
+bur_device *bur_trainer_device(const bur_trainer *trainer)
+{
+    return trainer->device;
+}
+
+void bur_trainer_stop(bur_trainer *trainer)
+{
+    atomic_store(&trainer->stop, true);
+}
+
+const bur_epoch *bur_trainer_history(const bur_trainer *trainer, int64_t *count)
+{
+    *count = trainer->n_history;
+    return trainer->history;
+}
+
+bur_scalars bur__trainer_scalars(const bur_trainer *trainer, int64_t weight_sum)
+{
+    const bur_optimizer *optimizer = &trainer->options.optimizer;
+    const double t = (double)trainer->updates + 1;
+    return (bur_scalars){
+        .learning_rate = optimizer->learning_rate,
+        .inverse_weight_sum = (float)(1.0 / (double)weight_sum),
+        .correction1 = (float)(1 / (1 - pow((double)optimizer->attr.beta1, t))),
+        .correction2 = (float)(1 / (1 - pow((double)optimizer->attr.beta2, t))),
+        .seed = {(uint32_t)trainer->options.seed, (uint32_t)(trainer->options.seed >> 32)},
+        .step = {(uint32_t)trainer->updates, (uint32_t)((uint64_t)trainer->updates >> 32)},
+    };
+}

@@ -1,0 +1,52 @@
+/* The trainer's insides, for core/train. */
+#ifndef BUR_TRAIN_TRAINER_H
+#define BUR_TRAIN_TRAINER_H
+
+#include "run_plan.h"
+
+#include <stdatomic.h>
+
+struct bur_trainer {
+    bur_context *context;
+    const bur_recipe *recipe;
+    bur_fit_options options; /* complete */
+    bur_run_plan plan;
+
+    bur_device *device;
+    bur_run_sessions sessions;
+    bur_memory *memory;
+
+    bur_dataset *train, *validation; /* views of the data; validation may be NULL */
+    const bur_dataset *test;         /* the caller's; may be NULL */
+    bur_loader *loader, *validation_loader, *test_loader;
+
+    /* Host copies of parameters and optimizer state, for a device without mapped memory. */
+    char *snapshot;
+    int64_t snapshot_ns, snapshot_updates;
+
+    bur_epoch *history;
+    int64_t n_history, history_room;
+    int64_t updates; /* optimizer steps so far */
+    atomic_bool stop;
+};
+
+/* Plans, allocates and binds all sessions on trainer->device. */
+bur_status bur__trainer_bind(bur_trainer *trainer);
+void bur__trainer_unbind(bur_trainer *trainer);
+
+/* The bound session of a mode and batch size, made if the run had no use for it yet. */
+bur_status bur__trainer_session(bur_trainer *trainer, bur_mode mode, int64_t batch,
+                                bur_session **out);
+
+/* Scalars of the step after `updates` steps. */
+bur_scalars bur__trainer_scalars(const bur_trainer *trainer, int64_t weight_sum);
+
+/* Copies the state to the host if its time has come (or at once). */
+bur_status bur__trainer_snapshot(bur_trainer *trainer, bool at_once);
+/* After a device was lost: goes on on the CPU from the last snapshot. */
+bur_status bur__trainer_recover(bur_trainer *trainer, bur_status lost);
+
+/* Tells the caller; BUR_OK without a callback. */
+bur_status bur__trainer_tell(const bur_trainer *trainer, bur_event event, const void *data);
+
+#endif
