@@ -10,7 +10,10 @@
 #include <unistd.h>
 
 enum { IMAGES, LABELS, FILES };
-enum { DEFAULT_CLASSES = 10, MAX_CLASSES = 256, PATH_BYTES = 4096 };
+enum {
+    DEFAULT_CLASSES = 10,
+    MAX_CLASSES = 256,
+};
 
 #define FASHION_FOLDER "/usr/share/datasets/fashion-mnist"
 
@@ -19,18 +22,18 @@ static const char *const file_name[BUR__PARTS][FILES] = {
     [BUR__TEST] = {"t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"},
 };
 
-static bur_status join(char path[PATH_BYTES], const char *folder, const char *name,
+static bur_status join(char path[BUR__PATH_BYTES], const char *folder, const char *name,
                        const char *suffix)
 {
-    const int length = snprintf(path, PATH_BYTES, "%s/%s%s", folder, name, suffix);
-    if (length < 0 || length >= PATH_BYTES)
+    const int length = snprintf(path, BUR__PATH_BYTES, "%s/%s%s", folder, name, suffix);
+    if (length < 0 || length >= BUR__PATH_BYTES)
         return bur_fail(BUR_E_FILE, "a path of %d bytes; at most %d are possible", length,
-                        PATH_BYTES - 1);
+                        BUR__PATH_BYTES - 1);
     return BUR_OK;
 }
 
 /* The path of a file, plain or .gz, whichever is there. */
-static bur_status find_file(char path[PATH_BYTES], const char *folder, const char *name)
+static bur_status find_file(char path[BUR__PATH_BYTES], const char *folder, const char *name)
 {
     BUR_TRY(join(path, folder, name, ""));
     if (access(path, F_OK) == 0)
@@ -45,7 +48,7 @@ static bur_status find_file(char path[PATH_BYTES], const char *folder, const cha
 
 /* Both files of a part: paths and headers that agree with each other. */
 typedef struct part_files {
-    char path[FILES][PATH_BYTES];
+    char path[FILES][BUR__PATH_BYTES];
     bur__idx idx[FILES];
 } part_files;
 
@@ -126,40 +129,38 @@ bur_status bur__folder_fill(bur_dataset *dataset, int part, const bur_data_optio
     return fill(dataset, dataset->info.name, part);
 }
 
-/* Where Fashion-MNIST is: $BURTHEN_DATA/fashion-mnist, $BURTHEN_DATA, the Debian package. */
-static bur_status find_fashion(char folder[PATH_BYTES])
+bur_status bur__fashion_find(char folder[BUR__PATH_BYTES], const char *root, const char *package)
 {
-    const char *root = getenv("BURTHEN_DATA");
     const bool asked = root != NULL && root[0] != '\0';
-    const char *const place[][2] = {{root, "/fashion-mnist"}, {root, ""}, {FASHION_FOLDER, ""}};
+    const char *const place[][2] = {{root, "/fashion-mnist"}, {root, ""}, {package, ""}};
     for (size_t i = asked ? 0 : 2; i < sizeof place / sizeof *place; i++) {
-        char path[PATH_BYTES];
-        const int length = snprintf(folder, PATH_BYTES, "%s%s", place[i][0], place[i][1]);
-        if (length > 0 && length < PATH_BYTES &&
+        char path[BUR__PATH_BYTES];
+        const int length = snprintf(folder, BUR__PATH_BYTES, "%s%s", place[i][0], place[i][1]);
+        if (length > 0 && length < BUR__PATH_BYTES &&
             find_file(path, folder, file_name[BUR__TRAIN][IMAGES]) == BUR_OK)
             return BUR_OK;
     }
     return bur_fail(
         BUR_E_FILE,
-        "fashion-mnist is not installed: no %s, %s, %s, %s (.gz or plain) in %s%s" FASHION_FOLDER
-        "; apt install dataset-fashion-mnist, or set BURTHEN_DATA to the folder that has them",
+        "fashion-mnist is not installed: no %s, %s, %s, %s (.gz or plain) in %s%s%s; apt "
+        "install dataset-fashion-mnist, or set BURTHEN_DATA to the folder that has them",
         file_name[0][0], file_name[0][1], file_name[1][0], file_name[1][1], asked ? root : "",
-        asked ? " or " : "");
+        asked ? " or " : "", package);
 }
 
 bur_status bur__fashion_describe(bur__part parts[BUR__PARTS], const char *name,
                                  const bur_data_options *options)
 {
     (void)name;
-    char folder[PATH_BYTES];
-    BUR_TRY(find_fashion(folder));
+    char folder[BUR__PATH_BYTES];
+    BUR_TRY(bur__fashion_find(folder, getenv("BURTHEN_DATA"), FASHION_FOLDER));
     return bur__folder_describe(parts, folder, options);
 }
 
 bur_status bur__fashion_fill(bur_dataset *dataset, int part, const bur_data_options *options)
 {
     (void)options;
-    char folder[PATH_BYTES];
-    BUR_TRY(find_fashion(folder));
+    char folder[BUR__PATH_BYTES];
+    BUR_TRY(bur__fashion_find(folder, getenv("BURTHEN_DATA"), FASHION_FOLDER));
     return fill(dataset, folder, part);
 }

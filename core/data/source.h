@@ -28,6 +28,10 @@ bur_status bur__folder_fill(bur_dataset *dataset, int part, const bur_data_optio
 bur_status bur__fashion_describe(bur__part parts[BUR__PARTS], const char *name,
                                  const bur_data_options *options);
 bur_status bur__fashion_fill(bur_dataset *dataset, int part, const bur_data_options *options);
+/* The folder of Fashion-MNIST: root/fashion-mnist or root, if there is a root ($BURTHEN_DATA), else
+ * that of the Debian package. BUR_E_FILE names the four files and the package. */
+enum { BUR__PATH_BYTES = 4096 };
+bur_status bur__fashion_find(char folder[BUR__PATH_BYTES], const char *root, const char *package);
 
 /* digits.c */
 bur_status bur__digits_describe(bur__part parts[BUR__PARTS], const char *name,
