@@ -275,12 +275,14 @@ static int64_t b_floats(grid g, int64_t n, int64_t k)
     return round_up(columns * least(KC, (k + g.k - 1) / g.k), CACHE_LINE_FLOATS);
 }
 
-/* c_floats: of all of c, which may be more than m n where c is several matrices side by side. */
+/* c_floats: of all of c, which may be more than m n where c is several matrices side by side. Never
+ * 0, so that there is an address even where there is nothing to pack. */
 static size_t gemm_scratch(int64_t m, int64_t n, int64_t k, int64_t c_floats, int32_t threads)
 {
     const grid g = choose_grid(m, n, k, threads);
     const int64_t panels = (int64_t)g.m * g.n * g.k * (a_floats(g, m, k) + b_floats(g, n, k));
-    return 4 * (size_t)(panels + (g.k - 1) * round_up(c_floats, CACHE_LINE_FLOATS));
+    const int64_t sums = (g.k - 1) * round_up(c_floats, CACHE_LINE_FLOATS);
+    return 4 * (size_t)(panels + sums + CACHE_LINE_FLOATS);
 }
 
 /* Part `worker` of the grid; partial sums of k lie behind the panels, c_floats each. */
