@@ -1,53 +1,44 @@
-/* Offsets: greedy first fit in two orders, the lower result is kept. */
-#include "place.h"
+/* Offsets: greedy first fit in several orders, then in seeded variations of them; the lowest is
+ * kept. */
+#include "place_search.h"
 #include "../base/size.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* One buffer while it is being placed. */
-typedef struct item {
-    size_t bytes; /* aligned */
-    size_t offset;
-    int32_t first, last, index;
-} item;
+enum { MAX_VARIATIONS = 1000, MAX_VARIATION_WORK = 20000000 };
 
-typedef struct placer {
-    item *order;            /* buffers in the order of placement */
-    const item **by_offset; /* placed buffers by rising offset */
-    int32_t count;
-    size_t chunk_bytes;
-} placer;
-
-static int by_index(const item *a, const item *b)
+static int by_rank(const void *left, const void *right)
 {
+    const item *a = left, *b = right;
+    if (a->rank != b->rank)
+        return a->rank < b->rank ? 1 : -1;
     return a->index < b->index ? -1 : a->index > b->index;
 }
 
-static int by_size(const void *left, const void *right)
+static double rank_size(const item *it)
 {
-    const item *a = left, *b = right;
-    return a->bytes != b->bytes ? (a->bytes < b->bytes ? 1 : -1) : by_index(a, b);
+    return (double)it->bytes;
 }
 
-static int by_lifetime(const void *left, const void *right)
+/* Ties between lifetimes go to the larger buffer. */
+static double rank_lifetime(const item *it)
 {
-    const item *a = left, *b = right;
-    const int32_t la = a->last - a->first, lb = b->last - b->first;
-    return la != lb ? (la < lb ? 1 : -1) : by_size(left, right);
+    return (double)(it->last - it->first) + (double)it->bytes * 0x1p-64;
 }
+
+static double rank_area(const item *it)
+{
+    return (double)it->bytes * (double)(it->last - it->first + 1);
+}
+
+static double (*const ranks[])(const item *) = {rank_size, rank_lifetime, rank_area};
+
+enum { N_RANKS = sizeof ranks / sizeof *ranks };
 
 static bool live_together(const item *a, const item *b)
 {
     return a->first <= b->last && b->first <= a->last;
-}
-
-/* The lowest offset from `offset` on where `bytes` do not cross a chunk's border. */
-static size_t fit_chunk(size_t offset, size_t bytes, size_t chunk_bytes)
-{
-    if (chunk_bytes == 0 || offset % chunk_bytes + bytes <= chunk_bytes)
-        return offset;
-    return (offset / chunk_bytes + 1) * chunk_bytes;
 }
 
 /* The lowest gap between the placed buffers that live together with `it`. */
@@ -58,13 +49,13 @@ static size_t first_fit(const placer *p, int32_t placed, const item *it)
         const item *other = p->by_offset[i];
         if (!live_together(it, other))
             continue;
-        offset = fit_chunk(offset, it->bytes, p->chunk_bytes);
+        offset = bur__place_fit_chunk(offset, it->bytes, p->chunk_bytes);
         if (offset + it->bytes <= other->offset)
             break;
         if (other->offset + other->bytes > offset)
             offset = other->offset + other->bytes;
     }
-    return fit_chunk(offset, it->bytes, p->chunk_bytes);
+    return bur__place_fit_chunk(offset, it->bytes, p->chunk_bytes);
 }
 
 static void insert(placer *p, int32_t placed, const item *it)
@@ -76,11 +67,11 @@ static void insert(placer *p, int32_t placed, const item *it)
     p->by_offset[at] = it;
 }
 
-/* Places all buffers in the given order; returns the end of the highest. */
-static size_t place_in_order(placer *p, int (*compare)(const void *, const void *))
+/* Places all buffers in the order of their ranks; returns the end of the highest. */
+static size_t place_by_rank(placer *p)
 {
     size_t total = 0;
-    qsort(p->order, (size_t)p->count, sizeof *p->order, compare);
+    qsort(p->order, (size_t)p->count, sizeof *p->order, by_rank);
     for (int32_t i = 0; i < p->count; i++) {
         item *it = &p->order[i];
         it->offset = first_fit(p, i, it);
@@ -89,6 +80,40 @@ static size_t place_in_order(placer *p, int (*compare)(const void *, const void 
             total = it->offset + it->bytes;
     }
     return total;
+}
+
+/* Keeps the placement if it is the lowest so far; true once it cannot be lowered. */
+static bool keep_lowest(const placer *p, size_t total, bur_placement *result, size_t *offsets)
+{
+    if (total < result->total_bytes) {
+        result->total_bytes = total;
+        for (int32_t i = 0; i < p->count; i++)
+            offsets[p->order[i].index] = p->order[i].offset;
+    }
+    return result->total_bytes <= result->lower_bound_bytes;
+}
+
+/* Rounds of variations: so many that the work stays near that of a few hundred small plans. */
+static int32_t variation_rounds(int32_t count)
+{
+    const int64_t work = (int64_t)count * count;
+    const int64_t rounds = MAX_VARIATION_WORK / work;
+    return rounds > MAX_VARIATIONS ? MAX_VARIATIONS : (int32_t)rounds;
+}
+
+/* The orders themselves, then the skyline with seeded choices. */
+static void search(placer *p, bur_placement *result, size_t *offsets)
+{
+    for (int32_t k = 0; k < N_RANKS; k++) {
+        for (int32_t i = 0; i < p->count; i++)
+            p->order[i].rank = ranks[k](&p->order[i]);
+        if (keep_lowest(p, place_by_rank(p), result, offsets))
+            return;
+    }
+    const int32_t rounds = variation_rounds(p->count);
+    for (int32_t round = 0; round < rounds; round++)
+        if (keep_lowest(p, bur__place_skyline(p, round), result, offsets))
+            return;
 }
 
 /* Sums of live bytes by sweeping over the changes at each step. */
@@ -138,7 +163,6 @@ static bur_status fill_items(item *items, const bur_interval *buffers, int32_t c
 bur_status bur__place(bur_placement *out, bur_context *context, const bur_interval *buffers,
                       int32_t count, size_t alignment, size_t chunk_bytes, size_t *offsets)
 {
-    static int (*const orders[])(const void *, const void *) = {by_size, by_lifetime};
     bur_placement result = {0};
     if (count == 0) {
         *out = result;
@@ -147,24 +171,21 @@ bur_status bur__place(bur_placement *out, bur_context *context, const bur_interv
     placer p = {.count = count, .chunk_bytes = chunk_bytes};
     p.order = bur_alloc_array(context, (size_t)count, sizeof *p.order);
     p.by_offset = bur_alloc_array(context, (size_t)count, sizeof *p.by_offset);
-    bur_status status = p.order == NULL || p.by_offset == NULL ? BUR_E_NOMEM : BUR_OK;
+    for (int32_t i = 0; i < count; i++)
+        p.steps = buffers[i].last + 1 > p.steps ? buffers[i].last + 1 : p.steps;
+    p.heights = bur_alloc_array(context, (size_t)p.steps, sizeof *p.heights);
+    bur_status status =
+        p.order == NULL || p.by_offset == NULL || p.heights == NULL ? BUR_E_NOMEM : BUR_OK;
     if (status == BUR_OK)
         status = fill_items(p.order, buffers, count, alignment);
     if (status == BUR_OK)
         status = find_lower_bound(&result, context, p.order, count);
     result.total_bytes = SIZE_MAX;
-    for (size_t k = 0; status == BUR_OK && k < sizeof orders / sizeof *orders; k++) {
-        const size_t total = place_in_order(&p, orders[k]);
-        if (total < result.total_bytes) {
-            result.total_bytes = total;
-            for (int32_t i = 0; i < count; i++)
-                offsets[p.order[i].index] = p.order[i].offset;
-        }
-        if (result.total_bytes <= result.lower_bound_bytes)
-            break;
-    }
+    if (status == BUR_OK)
+        search(&p, &result, offsets);
     bur_free(context, p.order);
     bur_free(context, p.by_offset);
+    bur_free(context, p.heights);
     if (status == BUR_OK)
         *out = result;
     return status;

@@ -40,7 +40,7 @@ static void place_random(size_t chunk_bytes)
 {
     bur_context *context = NULL;
     assert_ok(bur_context_create(&context, NULL));
-    for (uint32_t seed = 0; seed < 5000; seed++) {
+    for (uint32_t seed = 0; seed < 500; seed++) {
         generator g = {seed, 0};
         bur_interval buffers[MOST];
         size_t offsets[MOST], again[MOST], sum = 0;
