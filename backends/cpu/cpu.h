@@ -72,6 +72,7 @@ struct bur_device_handle {
     bur_device_info info;
     const bur_cpu_isa *isa;
     int threads;
+    const char *failed; /* text of a kernel that could not run; from then on the device is lost */
     bur_kernel *kernels[BUR_CPU_BUCKETS];
 };
 

@@ -103,6 +103,8 @@ bur_status bur__cpu_run_timed(bur_device_handle *device, bur_command *const *com
     }
     if (callers_threads != device->threads)
         omp_set_num_threads(callers_threads);
+    if (device->failed != NULL)
+        return bur_fail(BUR_E_LOST, "%s could not run", device->failed);
     return BUR_OK;
 }
 

@@ -18,7 +18,7 @@ static const struct large_call {
 } large_calls[] = {
     {"matmul", 2, {{2, 0, {256, 256}}, {2, 0, {256, 256}}}, ""},
     {"matmul", 2, {{2, 0, {784, 96}}, {2, 0, {784, 160}}}, "transpose_a=1"},
-    {"matmul", 2, {{2, 0, {96, 160}}, {2, 0, {784, 160}}}, "transpose_b=1"},
+    {"matmul", 2, {{2, 0, {160, 160}}, {2, 0, {784, 160}}}, "transpose_b=1"},
     {"matmul_bias_act",
      3,
      {{2, 0, {96, 784}}, {2, 0, {784, 160}}, {1, 0, {160}}},
@@ -159,6 +159,24 @@ static void test_cpu_onednn__carries_out_large_products_and_convolutions(void **
         instance_destroy(&it);
     }
     test_device_close(&portable);
+    test_device_close(&device);
+}
+
+static void test_cpu_onednn__leaves_small_products_to_the_portable_kernels(void **state)
+{
+    (void)state;
+    static const struct large_call small[] = {
+        {"matmul", 2, {{2, 0, {32, 128}}, {2, 0, {128, 64}}}, ""},
+        {"matmul", 2, {{2, 0, {32, 128}}, {2, 0, {784, 128}}}, "transpose_b=1"},
+    };
+    test_device device;
+    open_cpu(&device, 2, false);
+    for (int i = 0; i < 2; i++) {
+        instance it;
+        instance_create(&it, &small[i]);
+        assert_false(is_onednn(&device, &it.call));
+        instance_destroy(&it);
+    }
     test_device_close(&device);
 }
 
