@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { GUARD_BYTES = 64, GUARD = 0xff };
+enum { GUARD_BYTES = 64 };
 
 /* The buffer of one call. */
 typedef struct arena {
@@ -58,13 +58,17 @@ static void lay_out(arena *a, const test_device *device, bool in_place)
         memset(a->writable + a->scratch, SCRATCH, a->scratch_bytes);
 }
 
-/* The buffer's bytes before a run; inputs last, as an output may lie on one. */
-static void prepare(arena *a, void *const *inputs, int fill)
+/* The buffer's bytes before run 0 or 1; inputs last, as an output may lie on one. Guards are NaN at
+ * first, which spoils results that read them; then they differ everywhere, so that a value computed
+ * from one guard and written to another is seen. */
+static void prepare(arena *a, void *const *inputs, int run)
 {
-    memset(a->before, GUARD, a->bytes);
     for (size_t i = 0; i < a->bytes; i++)
-        if (a->writable[i] != 0)
-            a->before[i] = (unsigned char)fill;
+        if (run == 0)
+            a->before[i] = 0xff;
+        else
+            a->before[i] =
+                a->writable[i] != 0 ? 0 : (unsigned char)((uint32_t)i * 2654435761u >> 24);
     for (int32_t i = 0; i < a->call->n_inputs; i++)
         memcpy(a->before + a->input[i], inputs[i], bur_desc_bytes(&a->call->inputs[i]));
 }
@@ -95,9 +99,8 @@ static void check_repeats(const arena *a, const test_device *device)
 static void run_twice(arena *a, const test_device *device, bur_buffer *buffer, bur_command *command,
                       void *const *inputs)
 {
-    static const int fills[] = {0xff, 0};
     for (int i = 0; i < 2; i++) {
-        prepare(a, inputs, fills[i]);
+        prepare(a, inputs, i);
         assert_ok(device->backend->write(buffer, 0, a->before, a->bytes));
         assert_ok(device->backend->run(device->handle, &command, 1));
         assert_ok(device->backend->sync(device->handle));
