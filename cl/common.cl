@@ -3,21 +3,26 @@
  * A tensor is a buffer and an offset in elements. OpenCL C 1.2; no float atomics; barriers only
  * where every work-item of the group passes. */
 
-#define ACT_LINEAR 0
-#define ACT_RELU 1
+#define ACT_LINEAR     0
+#define ACT_RELU       1
 #define ACT_LEAKY_RELU 2
-#define ACT_TANH 3
-#define ACT_SIGMOID 4
+#define ACT_TANH       3
+#define ACT_SIGMOID    4
 
 /* y = act(x); `activation` is a constant where speed matters. */
 inline float activate(float x, int activation, float alpha)
 {
     switch (activation) {
-    case ACT_RELU: return x < 0.0f ? 0.0f : x; /* NaN stays NaN */
-    case ACT_LEAKY_RELU: return x > 0.0f ? x : alpha * x;
-    case ACT_TANH: return tanh(x);
-    case ACT_SIGMOID: return 1.0f / (1.0f + exp(-x));
-    default: return x;
+    case ACT_RELU:
+        return x < 0.0f ? 0.0f : x; /* NaN stays NaN */
+    case ACT_LEAKY_RELU:
+        return x > 0.0f ? x : alpha * x;
+    case ACT_TANH:
+        return tanh(x);
+    case ACT_SIGMOID:
+        return 1.0f / (1.0f + exp(-x));
+    default:
+        return x;
     }
 }
 
@@ -25,11 +30,16 @@ inline float activate(float x, int activation, float alpha)
 inline float activate_grad(float dy, float y, int activation, float alpha)
 {
     switch (activation) {
-    case ACT_RELU: return y > 0.0f ? dy : 0.0f;
-    case ACT_LEAKY_RELU: return y > 0.0f ? dy : alpha * dy;
-    case ACT_TANH: return dy * (1.0f - y * y);
-    case ACT_SIGMOID: return dy * y * (1.0f - y);
-    default: return dy;
+    case ACT_RELU:
+        return y > 0.0f ? dy : 0.0f;
+    case ACT_LEAKY_RELU:
+        return y > 0.0f ? dy : alpha * dy;
+    case ACT_TANH:
+        return dy * (1.0f - y * y);
+    case ACT_SIGMOID:
+        return dy * y * (1.0f - y);
+    default:
+        return dy;
     }
 }
 
@@ -55,9 +65,9 @@ typedef struct scalars {
 /* Vectors of V floats along the last dimension, for the tiled kernels. */
 #ifdef V
 #define JOIN_(a, b) a##b
-#define JOIN(a, b) JOIN_(a, b)
+#define JOIN(a, b)  JOIN_(a, b)
 typedef JOIN(float, V) vec;
-#define load_all(p) JOIN(vload, V)(0, p)
+#define load_all(p)     JOIN(vload, V)(0, p)
 #define store_all(v, p) JOIN(vstore, V)(v, 0, p)
 
 /* The first `left` of V elements; the others are 0 and are not read. */

@@ -1,18 +1,18 @@
 /* Convolution of NHWC images as an implicit matrix product, and its gradients.
  *
  * conv2d: one work-item makes ROWS pixels by VECTORS vectors of V channels of the target image, in
- * registers; the matrix of patches is never stored. All sizes are -D constants: source image SH x SW
- * x SC with SCG channels a group, target TH x TW x TC with TCG, PIXELS target pixels in the batch,
- * kernel KH x KW, stride SY SX, dilation DY DX, pad TOP LEFT, GROUPS. Weights [KH, KW, SCG, TC].
- * With GATHER the target is the gradient of x and the source that of y: each target pixel gathers
- * what it contributed to, without atomics. */
+ * registers; the matrix of patches is never stored. All sizes are -D constants: source image SH x
+ * SW x SC with SCG channels a group, target TH x TW x TC with TCG, PIXELS target pixels in the
+ * batch, kernel KH x KW, stride SY SX, dilation DY DX, pad TOP LEFT, GROUPS. Weights [KH, KW, SCG,
+ * TC]. With GATHER the target is the gradient of x and the source that of y: each target pixel
+ * gathers what it contributed to, without atomics. */
 
-#define TILE (V * VECTORS)
+#define TILE    (V * VECTORS)
 #define TILES_G ((TCG + TILE - 1) / TILE) /* tiles of a group's channels */
 
 /* Channels of a tile are complete unless TCG has a remainder. */
 #if TCG % (V * VECTORS) == 0
-#define LOAD(p, left) load_all(p)
+#define LOAD(p, left)     load_all(p)
 #define STORE(v, p, left) store_all(v, p)
 #else
 #define LOAD(p, left) ((left) >= V ? load_all(p) : load_some(p, left))
@@ -102,8 +102,7 @@ kernel void conv2d(global const float *restrict x, ulong x_at, global const floa
             }
             if (count == 0)
                 continue;
-            global const float *wp =
-                w + w_at + (ky * KW + kx) * SCG * TC + group * TCG + channel;
+            global const float *wp = w + w_at + (ky * KW + kx) * SCG * TC + group * TCG + channel;
             global const float *xp = x + x_at;
             if (count == ROWS) {
                 INNER(xp[at[r] + c])
@@ -126,8 +125,8 @@ kernel void conv2d(global const float *restrict x, ulong x_at, global const floa
     }
 }
 
-/* t[ky,kx,o,c] = w[ky,kx,c,o] within each group: the weights as the gather reads them. Here S is y's
- * side: SCG output channels and TCG input channels a group. */
+/* t[ky,kx,o,c] = w[ky,kx,c,o] within each group: the weights as the gather reads them. Here S is
+ * y's side: SCG output channels and TCG input channels a group. */
 kernel void transpose_weights(global const float *w, ulong w_at, global float *t, ulong t_at)
 {
     const int id = get_global_id(0);
@@ -144,7 +143,7 @@ kernel void transpose_weights(global const float *w, ulong w_at, global float *t
  * each part writes its own sum, to be added in order. Source is x, target is dy. UNIFORM: all rows
  * of a tile are channels of one tap. */
 #define ALL_ROWS (KH * KW * SCG)
-#define TILES_R ((ALL_ROWS + ROWS - 1) / ROWS)
+#define TILES_R  ((ALL_ROWS + ROWS - 1) / ROWS)
 
 kernel void conv2d_grad_w(global const float *restrict x, ulong x_at,
                           global const float *restrict dy, ulong dy_at, global float *restrict dw,

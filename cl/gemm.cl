@@ -5,9 +5,9 @@
  * Rows past the end repeat the last row, and are not written. */
 
 #if TRANSPOSE_A
-#define A(row, i) a[a_at + (ulong)(i) * m + (row)]
+#define A(row, i) a[a_at + (ulong)(i)*m + (row)]
 #else
-#define A(row, i) a[a_at + (ulong)(row) * k + (i)]
+#define A(row, i) a[a_at + (ulong)(row)*k + (i)]
 #endif
 
 /* A row of b from column `from`; a transposed b is gathered. */
@@ -57,8 +57,8 @@ kernel void matmul(global const float *restrict a, ulong a_at, global const floa
         if (left <= 0)
             break;
 #ifdef BIAS
-        const vec add = left >= V ? load_all(bias + bias_at + at)
-                                  : load_some(bias + bias_at + at, left);
+        const vec add =
+            left >= V ? load_all(bias + bias_at + at) : load_some(bias + bias_at + at, left);
 #else
         const vec add = (vec)(0.0f);
 #endif

@@ -56,10 +56,14 @@ kernel void dropout(global const float *x, ulong x_at, global const scalars *ste
     global const scalars *s = (global const scalars *)((global const uint *)step + step_at);
     const uint4 word = philox((uint4)(quad, s->first_sample + sample, s->step[0], s->step[1]),
                               (uint2)(s->seed[0], s->seed[1] + node));
-    const uint words[4] = {word.x, word.y, word.z, word.w};
-    for (int j = 0; j < 4 && 4 * quad + j < elements; j++) {
-        const ulong i = (ulong)sample * elements + 4 * quad + j;
-        const float uniform = (float)(words[j] >> 8) * 0x1p-24f;
-        y[y_at + i] = uniform >= rate ? x[x_at + i] * scale : 0.0f;
-    }
+    const float4 uniform = convert_float4(word >> 8) * 0x1p-24f;
+    const ulong at = (ulong)sample * elements + 4 * quad;
+    const int left = elements - 4 * quad;
+    float v[4] = {0.0f, 0.0f, 0.0f, 0.0f};
+    for (int j = 0; j < 4 && j < left; j++)
+        v[j] = x[x_at + at + j] * scale;
+    const float4 kept = select((float4)(0.0f), vload4(0, v), uniform >= rate);
+    vstore4(kept, 0, v);
+    for (int j = 0; j < 4 && j < left; j++)
+        y[y_at + at + j] = v[j];
 }

@@ -5,14 +5,14 @@ typedef struct tensors {
     ulong count, p, g, s0, s1;
 } tensors;
 
-#define SGD 0
+#define SGD      0
 #define MOMENTUM 1
-#define ADAM 2
+#define ADAM     2
 
 kernel void optimizer_step(global const scalars *step, ulong step_at, global float *p,
                            global const float *g, global float *s0, global float *s1,
-                           global const tensors *groups, global const uint2 *blocks,
-                           float momentum, int nesterov, float beta1, float beta2, float epsilon)
+                           global const tensors *groups, global const uint2 *blocks, float momentum,
+                           int nesterov, float beta1, float beta2, float epsilon)
 {
     const uint2 block = blocks[get_group_id(0)];
     global const tensors *t = groups + block.x;

@@ -1,10 +1,14 @@
 /* Max pooling of NHWC images. All sizes are -D constants: N, IH, IW, C, OH, OW, KH, KW, SY, SX,
  * TOP, LEFT. */
 
+/* Every window lies inside the image. */
+#define WHOLE (TOP == 0 && LEFT == 0 && (OH - 1) * SY + KH <= IH && (OW - 1) * SX + KW <= IW)
+
 /* The first maximum wins; padding never does. */
 kernel void max_pool2d(global const float *x, ulong x_at, global float *y, ulong y_at
 #ifdef INDEX
-                       , global uchar *index, ulong index_at
+                       ,
+                       global uchar *index, ulong index_at
 #endif
 )
 {
@@ -19,13 +23,12 @@ kernel void max_pool2d(global const float *x, ulong x_at, global float *y, ulong
         const int iy = oy * SY + ky - TOP;
         for (int kx = 0; kx < KW; kx++) {
             const int ix = ox * SX + kx - LEFT;
-            if (iy < 0 || iy >= IH || ix < 0 || ix >= IW)
+            if (!WHOLE && (iy < 0 || iy >= IH || ix < 0 || ix >= IW))
                 continue;
             const float v = image[(iy * IW + ix) * C];
-            if (v > best || at < 0) {
-                best = v;
-                at = ky * KW + kx;
-            }
+            const int better = v > best || at < 0;
+            best = better ? v : best;
+            at = better ? ky * KW + kx : at;
         }
     }
     y[y_at + id] = best;
@@ -44,6 +47,15 @@ kernel void max_pool2d_grad(global const float *dy, ulong dy_at, global const uc
     const int c = id % C, ix = id / C % IW, iy = id / C / IW % IH, n = id / C / IW / IH;
     const int image = n * OH * OW * C + c;
     float sum = 0.0f;
+#if SY >= KH && SX >= KW
+    /* windows do not overlap: at most one holds this pixel */
+    const int oy = (iy + TOP) / SY, ky = (iy + TOP) % SY, ox = (ix + LEFT) / SX,
+              kx = (ix + LEFT) % SX;
+    if (oy < OH && ox < OW && ky < KH && kx < KW) {
+        const int o = image + (oy * OW + ox) * C;
+        sum = index[index_at + o] == ky * KW + kx ? dy[dy_at + o] : 0.0f;
+    }
+#else
     for (int ky = 0; ky < KH; ky++) {
         const int ty = iy + TOP - ky;
         if (ty < 0 || ty % SY != 0 || ty / SY >= OH)
@@ -57,5 +69,6 @@ kernel void max_pool2d_grad(global const float *dy, ulong dy_at, global const uc
                 sum += dy[dy_at + o];
         }
     }
+#endif
     dx[dx_at + id] = sum;
 }

@@ -84,10 +84,10 @@ inline int row_argmax(global const float *in, int columns)
     return best;
 }
 
-#define LOSS_CROSS_ENTROPY 0
+#define LOSS_CROSS_ENTROPY         0
 #define LOSS_SOFTMAX_CROSS_ENTROPY 1
-#define LOSS_MSE 2
-#define LEAST_PROBABILITY 1e-7f
+#define LOSS_MSE                   2
+#define LEAST_PROBABILITY          1e-7f
 
 /* Per sample: partial[2 row] the loss, partial[2 row + 1] the metric; dx if GRADIENT is defined.
  * A label outside the classes reads nothing: its probability counts as 0. */
