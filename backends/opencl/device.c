@@ -179,12 +179,13 @@ static int32_t vector_width(const bur_device_handle *device)
     return native >= 16 ? 16 : 8;
 }
 
-static bur_status open_found(bur_device_handle *device, const found *at)
+/* `info` stays the caller's: scratch was computed from it, and build must agree. */
+static bur_status open_found(bur_device_handle *device, const bur_device_info *info, const found *at)
 {
     cl_int error = CL_SUCCESS;
     device->platform = at->platform;
     device->id = at->device;
-    describe(&device->info, at);
+    device->info = *info;
     device->vector_width = vector_width(device);
     device->runtime_caches = caches_programs(&device->info);
     const cl_context_properties properties[] = {CL_CONTEXT_PLATFORM,
@@ -203,18 +204,20 @@ bur_status bur__cl_open(bur_device_handle **out, bur_context *context, const bur
     if (info->index < 0 || info->index >= count)
         return bur_fail(BUR_E_DEVICE, "%s is gone: %" PRId32 " OpenCL devices are there now",
                         info->name, count);
+    bur_device_info now;
+    describe(&now, &all[info->index]);
+    if (strcmp(now.description, info->description) != 0)
+        return bur_fail(BUR_E_DEVICE, "%s was '%s' and is now '%s'", info->name, info->description,
+                        now.description);
     bur_device_handle *device = bur_alloc(context, sizeof *device);
     if (device == NULL)
         return BUR_E_NOMEM;
     device->context = context;
-    const bur_status status = open_found(device, &all[info->index]);
+    const bur_status status = open_found(device, info, &all[info->index]);
     if (status != BUR_OK) {
         bur__cl_close(device);
         return status;
     }
-    if (strcmp(device->info.description, info->description) != 0)
-        bur_log(context, BUR_LOG_WARN, BUR_CL_MODULE, "%s was '%s' and is now '%s'", info->name,
-                info->description, device->info.description);
     *out = device;
     return BUR_OK;
 }
