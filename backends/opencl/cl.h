@@ -32,6 +32,7 @@ struct bur_device_handle {
     cl_command_queue timed; /* with profiling, made when first asked for */
     int32_t vector_width;   /* floats in a work-item's vectors: the processor's, or 4 on a GPU */
     bool no_profiling;      /* the driver refused such a queue */
+    bool gemm_tuned;        /* CLBlast has its parameters */
     bool runtime_caches;    /* the driver keeps its own cache of programs; ours would only cost */
     bur__cl_program_entry *programs;
     bur_kernel *kernels;

@@ -38,6 +38,57 @@ static bool is_small(const gemm_sizes *size)
     return (double)size->m * (double)size->n * (double)size->k < (double)LEAST_CLBLAST_PRODUCTS;
 }
 
+/* ---- CLBlast's parameters ---- */
+
+/* One kernel's parameters in CLBlast's database. */
+typedef struct parameter {
+    const char *name;
+    size_t value;
+} parameter;
+
+enum { MOST_PARAMETERS = 16 };
+
+static void override(const bur_device_handle *device, const char *kernel, const parameter *row,
+                     size_t count)
+{
+    const char *names[MOST_PARAMETERS];
+    size_t values[MOST_PARAMETERS];
+    for (size_t i = 0; i < count; i++) {
+        names[i] = row[i].name;
+        values[i] = row[i].value;
+    }
+    const CLBlastStatusCode code =
+        CLBlastOverrideParameters(device->id, kernel, CLBlastPrecisionSingle, count, names, values);
+    if (code != CLBlastSuccess) /* another version of CLBlast: its own row is right, if slower */
+        bur_log(device->context, BUR_LOG_WARN, BUR_CL_MODULE,
+                "CLBlast refuses parameters of %s: %d", kernel, (int)code);
+}
+
+/* CLBlast's database has GPUs' tiles in local memory for most processors, and its kernel for small
+ * products takes minutes to compile with wide vectors on PoCL. Here: no local memory, vectors as
+ * wide as the processor's, a work-item of 16 x 8 sums, and always the kernel for large products. */
+static void tune_for_host(bur_device_handle *device)
+{
+    const size_t width = (size_t)device->vector_width;
+    const parameter gemm[] = {{"GEMMK", 0}, {"KREG", 1},  {"KWG", 32},        {"KWI", 1},
+                              {"MDIMA", 4}, {"MDIMC", 4}, {"MWG", 4 * width}, {"NDIMB", 4},
+                              {"NDIMC", 4}, {"NWG", 32},  {"SA", 0},          {"SB", 0},
+                              {"STRM", 0},  {"STRN", 0},  {"VWM", width},     {"VWN", 4}};
+    const parameter routine[] = {{"XGEMM_MIN_INDIRECT_SIZE", 1}};
+    pthread_mutex_lock(&clblast_lock);
+    override(device, "Xgemm", gemm, sizeof gemm / sizeof gemm[0]);
+    override(device, "GemmRoutine", routine, 1);
+    pthread_mutex_unlock(&clblast_lock);
+}
+
+/* Once per device, before CLBlast's first call. */
+static void tune(bur_device_handle *device)
+{
+    if (!device->gemm_tuned && bur__cl_on_host(&device->info))
+        tune_for_host(device);
+    device->gemm_tuned = true;
+}
+
 /* ---- our kernel ---- */
 
 typedef struct tile {
@@ -196,6 +247,7 @@ bur_status bur__cl_build_matmul(bur_kernel *kernel)
     const gemm_sizes size = sizes_of(&kernel->call);
     if (is_small(&size))
         return build_small(kernel, &size);
+    tune(kernel->device);
     return bur__cl_program(&kernel->second, kernel->device, "map", "");
 }
 
