@@ -21,7 +21,22 @@ static bool device_matches(const test_device *device, const char *word)
            strcasestr(device->info.description, word) != NULL;
 }
 
-/* Every device of a backend that can train, each in a context of its own. */
+/* Opens one more device, in a context of its own. */
+static bool open_one(test_device *devices, int32_t *count, const bur_backend *backend,
+                     const bur_device_info *info)
+{
+    bur_context *context = NULL;
+    if (*count < TEST_MAX_DEVICES && bur_context_create(&context, NULL) == BUR_OK &&
+        test_device_open_as(&devices[*count], backend, context, info) == BUR_OK) {
+        ++*count;
+        return true;
+    }
+    fprintf(stderr, "%s: %s\n", info->name, bur_last_error());
+    return false;
+}
+
+/* Every device of a backend that can train. A CPU device of OpenCL is opened a second time and told
+ * that it is a GPU: kernels with local memory and barriers must be right on it too. */
 static bool open_all(test_device *devices, int32_t *count, const bur_backend *backend)
 {
     bur_device_info infos[TEST_MAX_DEVICES];
@@ -36,15 +51,17 @@ static bool open_all(test_device *devices, int32_t *count, const bur_backend *ba
         fprintf(stderr, "%s: %s\n", backend->name, bur_last_error());
         return false;
     }
-    for (int32_t i = 0; i < found && *count < TEST_MAX_DEVICES; i++) {
+    for (int32_t i = 0; i < found; i++) {
         if (!infos[i].trains)
             continue;
-        if (bur_context_create(&context, NULL) != BUR_OK ||
-            test_device_open_as(&devices[*count], backend, context, &infos[i]) != BUR_OK) {
-            fprintf(stderr, "%s: %s\n", infos[i].name, bur_last_error());
+        if (!open_one(devices, count, backend, &infos[i]))
             return false;
-        }
-        ++*count;
+        if (infos[i].kind != BUR_DEVICE_CPU)
+            continue;
+        infos[i].kind = BUR_DEVICE_GPU;
+        infos[i].local_bytes = 32 << 10;
+        if (!open_one(devices, count, backend, &infos[i]))
+            return false;
     }
     return true;
 }
