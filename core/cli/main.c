@@ -9,7 +9,41 @@
 static int cli_version(cli_app *app);
 static int cli_help(cli_app *app);
 
+static const char train_help[] =
+    "The run is saved in a folder of its own: model.safetensors, config.json, plan.json,\n"
+    "metrics.jsonl and env.json. Ctrl-C ends after the present step and saves too.\n\n"
+    "  burthen train mlp data=fashion-mnist epochs=10 batch=32\n"
+    "  burthen train cnn data=digits lr=0.003 --device cl:0\n"
+    "  burthen train cnn data=fashion-mnist validation_split=0.2 --json > run.json\n";
+static const char plan_help[] =
+    "Shows for each batch size what a training run takes, before anything is allocated; the\n"
+    "same figures that 'train' allocates by.\n\n"
+    "  burthen plan cnn data=fashion-mnist\n"
+    "  burthen plan cnn input=128x128x3 --ram 16GiB\n"
+    "  burthen plan cnn --device-memory 4GiB\n";
+static const char bench_help[] =
+    "device measures arithmetic, memory and launch times; gemm and conv are typical products\n"
+    "and convolutions; a model's name measures its whole steps. A device that fails is a row\n"
+    "with its reason.\n\n"
+    "  burthen bench gemm --device cpu,cl:0\n"
+    "  burthen bench cnn --batch 32,256 --mode train -o md\n";
+
 static const cli_verb verbs[] = {
+    {"devices", CLI_VERB_DEVICES, true, 0, 0, "", "list the devices and what they have", NULL,
+     cli_devices},
+    {"models", CLI_VERB_MODELS, true, 0, 1, "[PATTERN]", "list the built-in models", NULL,
+     cli_models},
+    {"ops", CLI_VERB_OPS, true, 0, 0, "", "list the operators and who has a kernel for them", NULL,
+     cli_ops},
+    {"summary", CLI_VERB_SUMMARY, true, 1, 1, "MODEL", "list a model's layers, parameters and work",
+     NULL, cli_summary},
+    {"plan", CLI_VERB_PLAN, true, 1, 1, "MODEL", "tell what training takes and which batch fits",
+     plan_help, cli_plan},
+    {"train", CLI_VERB_TRAIN, true, 1, 1, "MODEL", "train a model and save the run", train_help,
+     cli_train},
+    {"eval", CLI_VERB_EVAL, true, 1, 1, "RUN", "judge a saved run on a data set", NULL, cli_eval},
+    {"bench", CLI_VERB_BENCH, true, 0, CLI_MAX_WORDS, "[device|gemm|conv|MODEL ...]",
+     "measure devices, operators and models", bench_help, cli_bench},
     {"version", CLI_VERB_VERSION, false, 0, 0, "", "tell version and build", NULL, cli_version},
     {"help", CLI_VERB_HELP, false, 0, 1, "[VERB]", "tell what a verb does and takes", NULL,
      cli_help},
@@ -73,6 +107,24 @@ static int check_words(const cli_app *app)
     return CLI_DONE;
 }
 
+static int run_verb(cli_app *app)
+{
+    const bur_context_options options = {
+        .log = cli_log,
+        .log_user = app,
+        .log_level = cli_log_level(),
+        .threads = (int)app->options.threads,
+    };
+    if (!app->verb->context)
+        return app->verb->run(app);
+    const bur_status status = bur_context_create(&app->context, &options);
+    if (status != BUR_OK)
+        return cli_error_status(status, NULL, "cannot start");
+    const int code = app->verb->run(app);
+    bur_context_destroy(app->context);
+    return code;
+}
+
 int main(int argc, const char **argv)
 {
     setlocale(LC_CTYPE, ""); /* only to know whether the terminal takes UTF-8 */
@@ -92,7 +144,7 @@ int main(int argc, const char **argv)
     if (code == CLI_DONE && app.options.help)
         cli_help_verb(stdout, app.verb);
     else if (code == CLI_DONE && (code = check_words(&app)) == CLI_DONE)
-        code = app.verb->run(&app);
+        code = run_verb(&app);
     cli_options_clear(&app.options);
     return code;
 }

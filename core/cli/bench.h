@@ -1,0 +1,36 @@
+/* bench.h: measuring. Each measurement has a context of its own, so that a device that fails in one
+ * does not spoil the next. */
+#ifndef BUR_CLI_BENCH_H
+#define BUR_CLI_BENCH_H
+
+#include "cli.h"
+#include "output.h"
+
+/* Something to be timed: one repetition, after which the device is done. */
+typedef bur_status (*cli_timed)(void *user);
+
+typedef struct cli_timing {
+    double median_ms, least_ms;
+    int32_t runs;
+} cli_timing;
+
+/* Two repetitions of warm-up, then 10 and half a second of them, or 3 if these take 3 seconds. */
+bur_status cli_time(cli_timing *out, cli_timed once, void *user);
+
+/* Measures the cases of `kind` (device, gemm, conv) on a device; appends a row per case. */
+bur_status cli_bench_kernels(json_t *rows, bur_device *device, const char *kind);
+
+typedef struct cli_model_bench {
+    const char *model;
+    int64_t batch;
+    bool infer, profile;
+} cli_model_bench;
+
+/* Measures whole steps of a model, or forward passes; appends one row. */
+bur_status cli_bench_model(json_t *rows, cli_app *app, bur_device *device,
+                           const cli_model_bench *what);
+
+/* f32 values in [-1, 1), the same every time. */
+void cli_fill_random(float *values, int64_t count, uint32_t stream);
+
+#endif

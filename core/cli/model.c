@@ -1,0 +1,198 @@
+/* From keys to a recipe, its data and the options of a fit. */
+#include "model.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char *zoo_name(const void *user, int32_t i)
+{
+    (void)user;
+    return bur_zoo_at(i)->name;
+}
+
+static const char *data_name(const void *user, int32_t i)
+{
+    (void)user;
+    return bur_data_name(i, NULL);
+}
+
+static int32_t data_count(void)
+{
+    int32_t count = 0;
+    while (bur_data_name(count, NULL) != NULL)
+        count++;
+    return count;
+}
+
+static int find_zoo(const bur_zoo_info **out, const char *name)
+{
+    const int32_t index = bur_word_find(name, bur_zoo_count(), zoo_name, NULL);
+    if (index >= 0) {
+        *out = bur_zoo_at(index);
+        return CLI_DONE;
+    }
+    const char *near = bur_word_nearest(name, bur_zoo_count(), zoo_name, NULL);
+    char why[80] = "";
+    if (near != NULL)
+        snprintf(why, sizeof why, "did you mean '%s'?", near);
+    return cli_error(CLI_USAGE, near != NULL ? why : NULL, "'burthen models' lists them",
+                     "unknown model '%s'", name);
+}
+
+/* Gives the data's description; data drawn at random take the model's shape. */
+static int describe_data(cli_model *model, cli_app *app, const bur_zoo_info *zoo, const char *data)
+{
+    char names[200] = "data sets: ";
+    const cli_options *options = &app->options;
+    model->data = (bur_data_options){
+        .noise = -1,
+        .sample = options->input.rank > 0 ? options->input : zoo->sample,
+        .classes = options->classes > 0 ? (int32_t)options->classes : zoo->classes,
+    };
+    const bur_status status =
+        bur_data_describe(&model->train, &model->test, app->context, data, &model->data);
+    if (status == BUR_OK) {
+        model->has_data = true;
+        model->has_test = model->test.count > 0;
+        return CLI_DONE;
+    }
+    for (int32_t i = 0; i < data_count(); i++)
+        snprintf(names + strlen(names), sizeof names - strlen(names), "%s%s", i == 0 ? "" : ", ",
+                 data_name(NULL, i));
+    snprintf(names + strlen(names), sizeof names - strlen(names), ", or a folder");
+    return cli_error_status(status, status == BUR_E_NAME ? names : NULL, "cannot use data '%s'",
+                            data);
+}
+
+static int check_shape(const cli_model *model, const cli_app *app, const char *data)
+{
+    const cli_options *options = &app->options;
+    const bool is_run =
+        app->verb->bit == CLI_VERB_EVAL; /* the shapes are those of its config.json */
+    char wanted[BUR_SHAPE_TEXT], there[BUR_SHAPE_TEXT];
+    if (options->input.rank > 0 && !bur_shape_equal(&options->input, &model->train.sample))
+        return cli_error(CLI_USAGE, NULL,
+                         is_run ? "data of the run's shape"
+                                : "leave out input=: it comes from the data",
+                         "input=%s does not fit data '%s' with samples of %s",
+                         bur_shape_format(wanted, sizeof wanted, &options->input), data,
+                         bur_shape_format(there, sizeof there, &model->train.sample));
+    if (options->classes > 0 && options->classes != model->train.classes)
+        return cli_error(CLI_USAGE, NULL,
+                         is_run ? "data of the run's classes"
+                                : "leave out classes=: they come from the data",
+                         "classes=%" PRId64 " does not fit data '%s' with %d classes",
+                         options->classes, data, model->train.classes);
+    return CLI_DONE;
+}
+
+/* So many samples stand for data that were not named: more than a batch ever has, and their order
+ * takes the loader 8 MiB. */
+enum { ASSUMED_SAMPLES = 1 << 20 };
+
+static void assume_data(cli_model *model, const cli_options *options, const bur_zoo_info *zoo)
+{
+    model->train = (bur_dataset_info){
+        .name = "",
+        .count = ASSUMED_SAMPLES,
+        .sample = options->input.rank > 0 ? options->input : zoo->sample,
+        .classes = options->classes > 0 ? (int32_t)options->classes : zoo->classes,
+    };
+}
+
+/* Builds the recipe for out->train. */
+static bur_status build(cli_model *out, const cli_options *options, bur_context *context,
+                        const char *name)
+{
+    int64_t values = 0;
+    if (out->train.classes == 0)
+        BUR_TRY(bur_shape_count(&values, &out->train.target));
+    out->options = (bur_zoo_options){
+        .sample = out->train.sample,
+        .classes = out->train.classes > 0 ? out->train.classes : (int32_t)values,
+        .values = out->train.classes == 0,
+        .hidden = options->hidden,
+        .width = (float)options->width,
+        .dropout = (float)options->dropout,
+    };
+    return bur_zoo_create(&out->recipe, context, name, &out->options);
+}
+
+int cli_model_open(cli_model *out, cli_app *app, const char *name, const char *data)
+{
+    const cli_options *options = &app->options;
+    const bur_zoo_info *zoo = NULL;
+    *out = (cli_model){0};
+    int code = find_zoo(&zoo, name);
+    if (code == CLI_DONE && data != NULL) {
+        code = describe_data(out, app, zoo, data);
+        if (code == CLI_DONE)
+            code = check_shape(out, app, data);
+    }
+    if (code != CLI_DONE)
+        return code;
+    if (data == NULL)
+        assume_data(out, options, zoo);
+    const bur_status status = build(out, options, app->context, name);
+    if (status != BUR_OK)
+        return cli_error_status(status, NULL, "cannot build %s", name);
+    return CLI_DONE;
+}
+
+bur_status cli_model_build(cli_model *out, const cli_app *app, bur_context *context,
+                           const char *name)
+{
+    const int32_t index = bur_word_find(name, bur_zoo_count(), zoo_name, NULL);
+    *out = (cli_model){0};
+    if (index < 0)
+        return bur_fail(BUR_E_NAME, "unknown model '%s'", name);
+    assume_data(out, &app->options, bur_zoo_at(index));
+    return build(out, &app->options, context, name);
+}
+
+void cli_model_close(cli_model *model)
+{
+    bur_recipe_destroy(model->recipe);
+    model->recipe = NULL;
+}
+
+int cli_fit_options(bur_fit_options *out, const cli_app *app)
+{
+    const cli_options *options = &app->options;
+    const int64_t accumulate = options->accumulate > 0 ? options->accumulate : 1;
+    bur_optimizer optimizer = bur_optimizer_default((bur_optimizer_kind)options->optimizer);
+    if (options->momentum > 0 && optimizer.kind != BUR_MOMENTUM)
+        return cli_error(CLI_USAGE, NULL, "optimizer=momentum, or leave out momentum=",
+                         "optimizer %s has no momentum", bur_optimizer_name(optimizer.kind));
+    if (options->learning_rate > 0)
+        optimizer.learning_rate = (float)options->learning_rate;
+    if (options->momentum > 0)
+        optimizer.attr.momentum = (float)options->momentum;
+    if (options->batch > 0 && options->batch % accumulate != 0)
+        return cli_error(CLI_USAGE, "each part has as many samples", NULL,
+                         "accumulate=%" PRId64 " does not divide batch=%" PRId64, accumulate,
+                         options->batch);
+    *out = (bur_fit_options){
+        .batch = options->batch,
+        .epochs = options->epochs,
+        .accumulate = accumulate,
+        .optimizer = optimizer,
+        .loss = (bur_loss)options->loss,
+        .validation_split = options->validation_split,
+        .seed = (uint64_t)options->seed,
+        .fallback_off = options->fallback != 0,
+    };
+    return CLI_DONE;
+}
+
+int64_t cli_train_samples(const cli_model *model, const bur_fit_options *options)
+{
+    return (int64_t)floor((double)model->train.count * (1 - options->validation_split));
+}
+
+const char *cli_metric_name(const bur_dataset_info *info)
+{
+    return info->classes > 0 ? "accuracy" : "mae";
+}

@@ -1,0 +1,193 @@
+/* burthen plan: what training takes, for each batch size, before anything is allocated. */
+#include "model.h"
+#include "output.h"
+#include "report.h"
+#include "target.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+static const cli_column columns[] = {
+    {"batch", "BATCH", CLI_CELL_INTEGER},
+    {"peak_bytes", "PEAK", CLI_CELL_BYTES},
+    {"device_bytes", "ON DEVICE", CLI_CELL_BYTES},
+    {"bytes.parameters", NULL, CLI_CELL_BYTES},
+    {"bytes.gradients", NULL, CLI_CELL_BYTES},
+    {"bytes.optimizer", NULL, CLI_CELL_BYTES},
+    {"state_bytes", "WEIGHTS+GRADS+OPT", CLI_CELL_BYTES},
+    {"bytes.activations", "ACTIVATIONS", CLI_CELL_BYTES},
+    {"bytes.workspace", "WORKSPACE", CLI_CELL_BYTES},
+    {"bytes.loader", "LOADER", CLI_CELL_BYTES},
+    {"bytes.dataset", "DATA SET", CLI_CELL_BYTES},
+    {"bytes.checkpoint", "SNAPSHOT", CLI_CELL_BYTES},
+    {"bytes.runtime", "RUNTIME", CLI_CELL_BYTES},
+    {"fits", NULL, CLI_CELL_YES},
+    {"step_s", "STEP", CLI_CELL_SECONDS},
+    {"samples_per_s", "SAMPLES/s", CLI_CELL_NUMBER},
+    {"note", "", CLI_CELL_TEXT},
+    {0},
+};
+
+typedef struct planner {
+    cli_model model;
+    cli_target target;
+    bur_fit_options options;
+    cli_batch_choice choice;
+    uint64_t budget_bytes;
+    char binds[64], model_name[64];
+} planner;
+
+static bur_status plan_batch(bur_run_plan *out, planner *p, int64_t batch)
+{
+    bur_fit_options options = p->options;
+    options.batch = batch;
+    return bur_run_plan_make(out, p->model.recipe, &p->target.target, p->target.fallback,
+                             &p->model.train, p->model.has_test ? &p->model.test : NULL, &options);
+}
+
+/* What stands beside a row: whether it is the recommended batch, the largest, or does not fit. */
+static void row_note(char *text, size_t size, const planner *p, const bur_run_plan *plan)
+{
+    text[0] = '\0';
+    if (plan->batch == p->choice.batch)
+        snprintf(text, size, "recommended");
+    else if (plan->batch == p->choice.largest)
+        snprintf(text, size, "largest");
+    else if (!plan->fits)
+        snprintf(text, size, "does not fit");
+}
+
+static bur_status add_row(json_t *rows, planner *p, int64_t batch)
+{
+    bur_run_plan plan = {0};
+    char note[64];
+    BUR_TRY(plan_batch(&plan, p, batch));
+    row_note(note, sizeof note, p, &plan);
+    p->budget_bytes = plan.budget_bytes;
+    snprintf(p->binds, sizeof p->binds, "%s", plan.binds);
+    const uint64_t state_bytes = plan.bytes[BUR_BYTES_PARAMETERS] +
+                                 plan.bytes[BUR_BYTES_GRADIENTS] + plan.bytes[BUR_BYTES_OPTIMIZER];
+    json_t *on_device =
+        p->target.is_host ? json_null() : json_integer((json_int_t)plan.device_bytes);
+    json_array_append_new(
+        rows, json_pack("{sI sI sb sI so sI so so so ss}", "batch", (json_int_t)batch, "accumulate",
+                        (json_int_t)plan.accumulate, "fits", (int)plan.fits, "peak_bytes",
+                        (json_int_t)plan.peak_bytes, "device_bytes", on_device, "state_bytes",
+                        (json_int_t)state_bytes, "bytes", cli_bytes_json(plan.bytes), "step_s",
+                        json_null(), "samples_per_s", json_null(), "note", note));
+    return BUR_OK;
+}
+
+/* Powers of two up to the first that does not fit, with the recommended and the largest batch in
+ * their places; or the one batch that was asked for. */
+static bur_status add_rows(json_t *rows, planner *p)
+{
+    if (p->options.batch > 0)
+        return add_row(rows, p, p->options.batch);
+    const int64_t marks[] = {p->choice.batch, p->choice.largest};
+    int64_t last = 0;
+    for (int64_t batch = 1; batch <= cli_train_samples(&p->model, &p->options); batch *= 2) {
+        for (size_t m = 0; m < sizeof marks / sizeof *marks; m++)
+            if (marks[m] > last && marks[m] < batch) {
+                BUR_TRY(add_row(rows, p, marks[m]));
+                last = marks[m];
+            }
+        BUR_TRY(add_row(rows, p, batch));
+        last = batch;
+        if (batch > p->choice.largest)
+            break;
+    }
+    return p->choice.largest > last ? add_row(rows, p, p->choice.largest) : BUR_OK;
+}
+
+static json_t *batch_or_null(int64_t batch)
+{
+    return json_pack("{so}", "batch", batch > 0 ? json_integer(batch) : json_null());
+}
+
+static json_t *result_json(const planner *p, json_t *rows)
+{
+    json_t *recommended = batch_or_null(p->choice.batch);
+    json_object_set_new(recommended, "accumulate", json_integer(p->options.accumulate));
+    json_object_set_new(recommended, "recompute", json_string("off"));
+    json_object_set_new(recommended, "binds", json_string(p->choice.reason));
+    json_t *largest = batch_or_null(p->choice.largest);
+    json_object_set_new(largest, "binds",
+                        json_string(p->choice.samples_bind ? "samples" : p->binds));
+    return json_pack("{si ss ss sI sb so so so so}", "schema", 1, "model", p->model_name, "device",
+                     p->target.info.name, "budget_bytes", (json_int_t)p->budget_bytes, "assumed",
+                     p->target.info.assumed, "recommended", recommended, "fastest",
+                     batch_or_null(0), "largest", largest, "rows", rows);
+}
+
+static void print_head(const planner *p)
+{
+    char memory[CLI_NUMBER_TEXT], budget[CLI_NUMBER_TEXT], shape[BUR_SHAPE_TEXT];
+    cli_bytes_text(memory, sizeof memory, (double)p->target.info.memory_bytes);
+    cli_bytes_text(budget, sizeof budget, (double)p->budget_bytes);
+    printf("%s for %s, %s\n", p->model_name,
+           bur_shape_format(shape, sizeof shape, &p->model.train.sample),
+           bur_optimizer_name(p->options.optimizer.kind));
+    if (p->target.info.assumed == 0)
+        printf("device %s with %s, of which a run may use %s (%s)\n\n", p->target.info.name, memory,
+               budget, p->binds);
+    else
+        printf("a device with %s as described, of which a run may use %s (%s), with the kernels of "
+               "%s\n\n",
+               memory, budget, p->binds, p->target.info.name);
+}
+
+static void print_tail(const planner *p)
+{
+    if (p->choice.batch < 1) {
+        printf(
+            "\nNot even one sample fits: take a smaller input=, a lighter model or more memory.\n");
+        return;
+    }
+    printf("\nrecommended: batch=%" PRId64 " (%s)\n", p->choice.batch, p->choice.reason);
+    if (p->target.info.assumed == 0)
+        printf("try: burthen train %s%s%s batch=%" PRId64 "\n", p->model_name,
+               p->model.has_data ? " data=" : " data=NAME",
+               p->model.has_data ? p->model.train.name : "", p->choice.batch);
+}
+
+static bur_status plan_rows(json_t *rows, planner *p)
+{
+    BUR_TRY(cli_batch_choose(&p->choice, &p->target, &p->model, &p->options));
+    return add_rows(rows, p);
+}
+
+static int run_plan(planner *p, cli_app *app)
+{
+    const char *name = app->options.words[0];
+    int code = cli_fit_options(&p->options, app);
+    if (code == CLI_DONE)
+        code = cli_model_open(&p->model, app, name, app->options.data);
+    if (code == CLI_DONE)
+        code = cli_target_open(&p->target, app);
+    if (code != CLI_DONE)
+        return code;
+    snprintf(p->model_name, sizeof p->model_name, "%s", name);
+    json_t *rows = json_array();
+    const bur_status status = plan_rows(rows, p);
+    if (status != BUR_OK) {
+        json_decref(rows);
+        return cli_error_status(status, NULL, "cannot plan %s", name);
+    }
+    const bool is_table = app->options.format == CLI_TABLE;
+    if (is_table)
+        print_head(p);
+    code = cli_output(app->options.format, result_json(p, rows), "rows", columns);
+    if (is_table && code == CLI_DONE)
+        print_tail(p);
+    return code;
+}
+
+int cli_plan(cli_app *app)
+{
+    planner p = {0};
+    const int code = run_plan(&p, app);
+    cli_model_close(&p.model);
+    return code;
+}

@@ -1,0 +1,120 @@
+/* Plans, devices and epochs as JSON and as text. */
+#include "report.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+json_t *cli_bytes_json(const uint64_t *bytes)
+{
+    json_t *out = json_object();
+    for (int i = 0; i < BUR_BYTE_CLASS_COUNT; i++)
+        json_object_set_new(out, bur_byte_class_name((bur_byte_class)i),
+                            json_integer((json_int_t)bytes[i]));
+    return out;
+}
+
+json_t *cli_run_plan_json(const bur_run_plan *plan)
+{
+    return json_pack(
+        "{si ss ss sI sI sI sI sI sI sI ss sb si so}", "schema", 1, "model", plan->model, "device",
+        plan->device, "batch", (json_int_t)plan->batch, "accumulate", (json_int_t)plan->accumulate,
+        "budget_bytes", (json_int_t)plan->budget_bytes, "peak_bytes", (json_int_t)plan->peak_bytes,
+        "device_bytes", (json_int_t)plan->device_bytes, "arena_bytes",
+        (json_int_t)plan->arena_bytes, "lower_bound_bytes", (json_int_t)plan->lower_bound_bytes,
+        "binds", plan->binds, "fits", (int)plan->fits, "fallback_nodes", plan->fallback_nodes,
+        "bytes", cli_bytes_json(plan->bytes));
+}
+
+void cli_bytes_text_by_class(char *text, size_t size, const uint64_t *bytes)
+{
+    bool told[BUR_BYTE_CLASS_COUNT] = {false};
+    uint64_t sum = 0;
+    size_t used = 0;
+    char number[CLI_NUMBER_TEXT];
+    for (int i = 0; i < BUR_BYTE_CLASS_COUNT; i++)
+        sum += bytes[i];
+    text[0] = '\0';
+    for (int n = 0; n < BUR_BYTE_CLASS_COUNT; n++) {
+        int most = -1;
+        for (int i = 0; i < BUR_BYTE_CLASS_COUNT; i++)
+            if (!told[i] && (most < 0 || bytes[i] > bytes[most]))
+                most = i;
+        told[most] = true;
+        if (bytes[most] == 0 || bytes[most] < sum / 100 || used >= size)
+            break;
+        used += (size_t)snprintf(text + used, size - used, "%s%s %s", n == 0 ? "" : ", ",
+                                 bur_byte_class_name((bur_byte_class)most),
+                                 cli_bytes_text(number, sizeof number, (double)bytes[most]));
+    }
+}
+
+/* "1.6 GiB", or "0.9 GiB on the device and 0.7 GiB of RAM". */
+static void need_text(char *text, size_t size, const bur_run_plan *plan, bool is_host)
+{
+    char first[CLI_NUMBER_TEXT], second[CLI_NUMBER_TEXT];
+    if (is_host)
+        cli_bytes_text(text, size, (double)plan->peak_bytes);
+    else
+        snprintf(
+            text, size, "%s on the device and %s of RAM",
+            cli_bytes_text(first, sizeof first, (double)plan->device_bytes),
+            cli_bytes_text(second, sizeof second, (double)(plan->peak_bytes - plan->device_bytes)));
+}
+
+void cli_run_plan_text(char *text, size_t size, const bur_run_plan *plan, bool is_host)
+{
+    char need[96], budget[CLI_NUMBER_TEXT], classes[256], parts[64] = "";
+    need_text(need, sizeof need, plan, is_host);
+    cli_bytes_text(budget, sizeof budget, (double)plan->budget_bytes);
+    cli_bytes_text_by_class(classes, sizeof classes, plan->bytes);
+    if (plan->accumulate > 1)
+        snprintf(parts, sizeof parts, " in %" PRId64 " parts", plan->accumulate);
+    snprintf(text, size, "%s on %s, batch %" PRId64 "%s: needs %s; may use %s (%s)\n  %s",
+             plan->model, plan->device, plan->batch, parts, need, budget, plan->binds, classes);
+}
+
+json_t *cli_device_json(const bur_device_info *info)
+{
+    static const char *const kinds[] = {
+        [BUR_DEVICE_CPU] = "cpu", [BUR_DEVICE_GPU] = "gpu", [BUR_DEVICE_OTHER] = "other"};
+    return json_pack("{ss ss ss ss ss so so so sb so so so sb}", "name", info->name, "kind",
+                     kinds[info->kind], "description", info->description, "vendor", info->vendor,
+                     "driver", info->driver, "memory_bytes", cli_count(info->memory_bytes),
+                     "free_bytes", cli_count(info->free_bytes), "max_alloc_bytes",
+                     cli_count(info->max_alloc_bytes), "unified", info->unified, "gflops_f32",
+                     json_null(), "bandwidth_gbs", json_null(), "launch_us", json_null(), "trains",
+                     info->trains);
+}
+
+json_t *cli_epoch_json(const bur_epoch *epoch, const char *metric)
+{
+    char val_metric[32];
+    snprintf(val_metric, sizeof val_metric, "val_%s", metric);
+    return json_pack("{sI so so so so so so so sI so}", "epoch", (json_int_t)epoch->epoch, "loss",
+                     cli_real(epoch->loss), "val_loss", cli_real(epoch->val_loss), metric,
+                     cli_real(epoch->metric), val_metric, cli_real(epoch->val_metric), "seconds",
+                     cli_real(epoch->seconds), "samples_per_s", cli_real(epoch->samples_per_s),
+                     "lr", cli_real(epoch->learning_rate), "updates", (json_int_t)epoch->updates,
+                     "wait_s", cli_real(epoch->wait_s));
+}
+
+int cli_refuse_plan(const bur_run_plan *plan, bool is_host, int64_t largest, int64_t parts)
+{
+    char need[96], budget[CLI_NUMBER_TEXT], why[256], split[96] = "", fix[256];
+    need_text(need, sizeof need, plan, is_host);
+    cli_bytes_text(budget, sizeof budget, (double)plan->budget_bytes);
+    cli_bytes_text_by_class(why, sizeof why, plan->bytes);
+    if (parts > 1)
+        snprintf(split, sizeof split, ", or batch=%" PRId64 " accumulate=%" PRId64, plan->batch,
+                 parts);
+    if (largest < 1)
+        snprintf(fix, sizeof fix,
+                 "a smaller input=, a lighter model ('burthen models') or more memory");
+    else
+        snprintf(fix, sizeof fix,
+                 "batch=%" PRId64 " (the largest that fits)%s; see 'burthen plan %s'", largest,
+                 split, plan->model);
+    return cli_error(CLI_MEMORY, why, fix, "%s with batch %" PRId64 " needs %s; %s may use %s (%s)",
+                     plan->model, plan->batch, need, plan->device, budget, plan->binds);
+}

@@ -1,0 +1,26 @@
+/* report.h: what several verbs show of plans, devices and epochs. */
+#ifndef BUR_CLI_REPORT_H
+#define BUR_CLI_REPORT_H
+
+#include "cli.h"
+#include "output.h"
+
+/* {"parameters": ..., ...}, one entry per class of bytes. */
+json_t *cli_bytes_json(const uint64_t *bytes);
+/* A whole run plan as it stands in plan.json. */
+json_t *cli_run_plan_json(const bur_run_plan *plan);
+/* The plan in two lines for people: need, budget and what binds; bytes by class. `is_host`: the
+ * device's memory is the computer's, so that all bytes count against one budget. */
+void cli_run_plan_text(char *text, size_t size, const bur_run_plan *plan, bool is_host);
+/* The bytes by class, largest first, those of at least 1% of the sum. */
+void cli_bytes_text_by_class(char *text, size_t size, const uint64_t *bytes);
+
+json_t *cli_device_json(const bur_device_info *info);
+/* One epoch of a history; `metric` is "accuracy" or "mae". */
+json_t *cli_epoch_json(const bur_epoch *epoch, const char *metric);
+
+/* The refusal of a plan that does not fit: both numbers, the largest classes, and what would fit:
+ * the largest batch, or so many parts of this one; 0 if there is none. */
+int cli_refuse_plan(const bur_run_plan *plan, bool is_host, int64_t largest, int64_t parts);
+
+#endif

@@ -1,0 +1,120 @@
+#define _DEFAULT_SOURCE /* mkdtemp */
+#include "program.h"
+
+static program_run run;
+
+static int recommended(const char *line)
+{
+    json_t *result = run_json(&run, line);
+    const int batch = (int)number_at(json_object_get(result, "recommended"), "batch");
+    json_decref(result);
+    return batch;
+}
+
+/* S-084, S-086, S-091 to S-093, S-097: the upper end of the class; a class begins at 90% of its
+ * nominal size. */
+static void test_cli_plan__described_memory_gives_the_batch_of_its_class(void **state)
+{
+    static const struct {
+        const char *line;
+        int batch;
+    } cases[] = {
+        {"plan mlp --ram 8GiB --json", 8},
+        {"plan mlp --ram 14.3GiB --json", 8},
+        {"plan mlp --ram 14.5GiB --json", 16},
+        {"plan cnn --ram 16GiB --json", 16},
+        {"plan mlp --ram 24GiB --json", 16},
+        {"plan cnn --ram 32GiB --json", 32},
+        {"plan mlp --ram 64GiB --json", 32},
+        {"plan cnn --device-memory 4GiB --json", 32},
+        {"plan cnn --device-memory 8GiB --json", 64},
+        {"plan cnn --device-memory 12GiB --json", 128},
+        {"plan cnn --device-memory 24GiB --json", 128},
+    };
+    (void)state;
+    enter_folder();
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const int batch = recommended(cases[i].line);
+        if (batch != cases[i].batch)
+            fail_msg("burthen %s recommends %d, not %d", cases[i].line, batch, cases[i].batch);
+    }
+    leave_folder();
+}
+
+static void test_cli_plan__bytes_by_class_sum_to_the_peak_and_fit_tells_the_budget(void **state)
+{
+    size_t i = 0;
+    json_t *row = NULL;
+    const char *name = NULL;
+    json_t *value = NULL;
+    (void)state;
+    enter_folder();
+    json_t *result = run_json(&run, "plan cnn data=digits --ram 4GiB --json");
+    const double budget = number_at(result, "budget_bytes");
+    const double largest = number_at(json_object_get(result, "largest"), "batch");
+    assert_true(json_array_size(json_object_get(result, "rows")) >= 3);
+    json_array_foreach(json_object_get(result, "rows"), i, row)
+    {
+        double sum = 0;
+        json_object_foreach(json_object_get(row, "bytes"), name, value) sum +=
+            json_number_value(value);
+        assert_true(sum == number_at(row, "peak_bytes"));
+        const bool fits = json_is_true(json_object_get(row, "fits"));
+        assert_int_equal(fits, sum <= budget);
+        assert_int_equal(fits, number_at(row, "batch") <= largest);
+    }
+    json_decref(result);
+    leave_folder();
+}
+
+/* S-098: little memory cuts the class, and the reason says so. */
+static void test_cli_plan__a_small_budget_cuts_the_recommendation(void **state)
+{
+    (void)state;
+    enter_folder();
+    json_t *result = run_json(&run, "plan cnn input=512x512x3 --ram 2GiB --json");
+    const json_t *choice = json_object_get(result, "recommended");
+    const double largest = number_at(json_object_get(result, "largest"), "batch");
+    assert_true(number_at(choice, "batch") <= largest);
+    assert_true(number_at(choice, "batch") < 8);
+    assert_contains(json_string_value(json_object_get(choice, "binds")), "memory binds");
+    json_decref(result);
+    leave_folder();
+}
+
+static void test_cli_plan__not_even_one_sample_is_told(void **state)
+{
+    (void)state;
+    enter_folder();
+    run_program(&run, "plan cnn --ram 1MiB");
+    assert_int_equal(run.code, 0);
+    assert_contains(run.out, "Not even one sample fits");
+    leave_folder();
+}
+
+static void test_cli_plan__a_batch_beyond_memory_is_exit_5_and_says_what_fits(void **state)
+{
+    (void)state;
+    enter_folder();
+    assert_refuses(&run, 5, "train cnn-mid data=random input=512x512x3 batch=1000",
+                   "the largest that fits");
+    assert_contains(run.err, "accumulate=");
+    assert_false(path_exists("runs"));
+    leave_folder();
+}
+
+static void test_cli_plan__a_dry_run_shows_the_plan_and_writes_nothing(void **state)
+{
+    (void)state;
+    enter_folder();
+    run_program(&run, "train cnn data=digits --dry-run");
+    assert_int_equal(run.code, 0);
+    assert_contains(run.out, "cnn on ");
+    assert_false(path_exists("runs"));
+    json_t *plan = run_json(&run, "train cnn data=digits batch=32 --dry-run --json");
+    assert_true(number_at(plan, "batch") == 32);
+    assert_true(number_at(plan, "peak_bytes") > 0);
+    assert_false(path_exists("runs"));
+    json_decref(plan);
+    leave_folder();
+}
