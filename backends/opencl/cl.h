@@ -37,6 +37,7 @@ struct bur_device_handle {
     bur__cl_program_entry *programs;
     bur_kernel *kernels;
     uint64_t live_bytes; /* in buffers */
+    bur_device_handle *next_opened;
 };
 
 /* Runs on the host's processors: wide vectors and big tiles, never local memory. A pure function of
@@ -47,6 +48,9 @@ bur_status bur__cl_enumerate(bur_context *context, bur_device_info *out, int32_t
                              int32_t *count, char *note);
 bur_status bur__cl_open(bur_device_handle **out, bur_context *context, const bur_device_info *info);
 void bur__cl_close(bur_device_handle *device);
+/* A device of this name and driver that is open in the process; NULL if there is none or the
+ * description is an assumed one. */
+bur_device_handle *bur__cl_opened(const bur_device_info *info);
 /* The queue with CL_QUEUE_PROFILING_ENABLE; NULL if the driver refuses one. */
 cl_command_queue bur__cl_timed_queue(bur_device_handle *device);
 

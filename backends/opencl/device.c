@@ -2,6 +2,7 @@
 #include "cl.h"
 
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -180,7 +181,8 @@ static int32_t vector_width(const bur_device_handle *device)
 }
 
 /* `info` stays the caller's: scratch was computed from it, and build must agree. */
-static bur_status open_found(bur_device_handle *device, const bur_device_info *info, const found *at)
+static bur_status open_found(bur_device_handle *device, const bur_device_info *info,
+                             const found *at)
 {
     cl_int error = CL_SUCCESS;
     device->platform = at->platform;
@@ -194,6 +196,44 @@ static bur_status open_found(bur_device_handle *device, const bur_device_info *i
     BUR_TRY(bur__cl_check_as(BUR_E_DEVICE, error, "clCreateContext"));
     device->queue = clCreateCommandQueue(device->cl, device->id, 0, &error);
     return bur__cl_check_as(BUR_E_DEVICE, error, "clCreateCommandQueue");
+}
+
+/* Devices open in this process: scratch asks CLBlast about them, where it only knows a description.
+ */
+static bur_device_handle *opened;
+static pthread_mutex_t opened_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static void remember(bur_device_handle *device)
+{
+    pthread_mutex_lock(&opened_lock);
+    device->next_opened = opened;
+    opened = device;
+    pthread_mutex_unlock(&opened_lock);
+}
+
+static void forget(bur_device_handle *device)
+{
+    pthread_mutex_lock(&opened_lock);
+    for (bur_device_handle **at = &opened; *at != NULL; at = &(*at)->next_opened)
+        if (*at == device) {
+            *at = device->next_opened;
+            break;
+        }
+    pthread_mutex_unlock(&opened_lock);
+}
+
+bur_device_handle *bur__cl_opened(const bur_device_info *info)
+{
+    bur_device_handle *device = NULL;
+    if (info->assumed)
+        return NULL;
+    pthread_mutex_lock(&opened_lock);
+    for (device = opened; device != NULL; device = device->next_opened)
+        if (strcmp(device->info.name, info->name) == 0 &&
+            strcmp(device->info.driver, info->driver) == 0)
+            break;
+    pthread_mutex_unlock(&opened_lock);
+    return device;
 }
 
 bur_status bur__cl_open(bur_device_handle **out, bur_context *context, const bur_device_info *info)
@@ -218,6 +258,7 @@ bur_status bur__cl_open(bur_device_handle **out, bur_context *context, const bur
         bur__cl_close(device);
         return status;
     }
+    remember(device);
     *out = device;
     return BUR_OK;
 }
@@ -226,6 +267,7 @@ void bur__cl_close(bur_device_handle *device)
 {
     if (device == NULL)
         return;
+    forget(device);
     if (device->queue != NULL)
         clFinish(device->queue);
     bur__cl_kernels_destroy(device);

@@ -137,23 +137,64 @@ static bur_status bind_small(bur_command *command, const bur_kernel *kernel, con
 
 /* ---- CLBlast ---- */
 
-/* An upper bound that needs no device: all three operands copied and padded to the largest tiles.
- * CLBlastSGemmTempBufferSize of the present device is compared with it at bind. */
-size_t bur__cl_scratch_matmul(const bur_device_info *info, const bur_call *call)
-{
-    (void)info;
-    const gemm_sizes size = sizes_of(call);
-    if (is_small(&size))
-        return 0;
-    const int64_t m = bur__cl_divide_up(size.m, MOST_TILE_MN) * MOST_TILE_MN;
-    const int64_t n = bur__cl_divide_up(size.n, MOST_TILE_MN) * MOST_TILE_MN;
-    const int64_t k = bur__cl_divide_up(size.k, MOST_TILE_K) * MOST_TILE_K;
-    return (size_t)(m * k + k * n + m * n) * sizeof(cl_float);
-}
-
 static CLBlastTranspose transpose_of(bool transposed)
 {
     return transposed ? CLBlastTransposeYes : CLBlastTransposeNo;
+}
+
+/* The product as CLBlast is told of it: column-major, so operands and sizes change places. */
+static bur__cl_gemm gemm_of(const bur_call *call)
+{
+    const bur_matmul_attr *attr = &call->attr->matmul;
+    const gemm_sizes size = sizes_of(call);
+    const size_t m = (size_t)size.m, n = (size_t)size.n, k = (size_t)size.k;
+    return (bur__cl_gemm){.transpose_a = attr->transpose_b != 0,
+                          .transpose_b = attr->transpose_a != 0,
+                          .m = n,
+                          .n = m,
+                          .k = k,
+                          .lda = attr->transpose_b != 0 ? k : n,
+                          .ldb = attr->transpose_a != 0 ? m : k};
+}
+
+/* What CLBlast wants on an open device. */
+static bur_status temp_bytes_on(size_t *out, bur_device_handle *device, const bur__cl_gemm *g)
+{
+    cl_command_queue queue = device->queue;
+    pthread_mutex_lock(&clblast_lock);
+    const CLBlastStatusCode code = CLBlastSGemmTempBufferSize(
+        CLBlastLayoutColMajor, transpose_of(g->transpose_a), transpose_of(g->transpose_b), g->m,
+        g->n, g->k, 0, g->lda, 0, g->ldb, 0, g->m, &queue, out);
+    pthread_mutex_unlock(&clblast_lock);
+    return code == CLBlastSuccess ? BUR_OK
+                                  : bur_fail(BUR_E_DEVICE, "CLBlastSGemmTempBufferSize: %s (%d)",
+                                             bur__cl_error_name((cl_int)code), (int)code);
+}
+
+/* An upper bound that needs no device: all three operands copied and padded to the largest tiles.
+ */
+static size_t temp_bytes_bound(const gemm_sizes *size)
+{
+    const int64_t m = bur__cl_divide_up(size->m, MOST_TILE_MN) * MOST_TILE_MN;
+    const int64_t n = bur__cl_divide_up(size->n, MOST_TILE_MN) * MOST_TILE_MN;
+    const int64_t k = bur__cl_divide_up(size->k, MOST_TILE_K) * MOST_TILE_K;
+    return (size_t)(m * k + k * n + m * n) * sizeof(cl_float);
+}
+
+/* Exact for a device that is open, the bound for one that is only described. */
+size_t bur__cl_scratch_matmul(const bur_device_info *info, const bur_call *call)
+{
+    const gemm_sizes size = sizes_of(call);
+    if (is_small(&size))
+        return 0;
+    bur_device_handle *device = bur__cl_opened(info);
+    const bur__cl_gemm g = gemm_of(call);
+    size_t bytes = 0;
+    if (device != NULL)
+        tune(device);
+    if (device == NULL || temp_bytes_on(&bytes, device, &g) != BUR_OK)
+        return temp_bytes_bound(&size);
+    return bytes;
 }
 
 /* Carries the command's product out by CLBlast; the text of the command tells of it from then on.
@@ -190,26 +231,6 @@ static bur_status sub_buffer(cl_mem *out, bur_command *command, const bur_place 
     return bur__cl_own(out, command, mem);
 }
 
-/* Compares what CLBlast wants on this device with what the plan gave it. */
-static bur_status check_temp(const bur_command *command, size_t given_bytes)
-{
-    const bur__cl_gemm *g = &command->gemm;
-    cl_command_queue queue = command->device->queue;
-    size_t bytes = 0;
-    pthread_mutex_lock(&clblast_lock);
-    const CLBlastStatusCode code = CLBlastSGemmTempBufferSize(
-        CLBlastLayoutColMajor, transpose_of(g->transpose_a), transpose_of(g->transpose_b), g->m,
-        g->n, g->k, 0, g->lda, 0, g->ldb, 0, g->m, &queue, &bytes);
-    pthread_mutex_unlock(&clblast_lock);
-    if (code != CLBlastSuccess)
-        return bur_fail(BUR_E_DEVICE, "CLBlastSGemmTempBufferSize: %s (%d)",
-                        bur__cl_error_name((cl_int)code), (int)code);
-    if (bytes > given_bytes)
-        return bur_fail(BUR_E_UNSUPPORTED, "CLBlast wants %zu bytes of scratch on %s, planned %zu",
-                        bytes, command->device->info.name, given_bytes);
-    return BUR_OK;
-}
-
 static bur_status bind_clblast(bur_command *command, const bur_kernel *kernel,
                                const gemm_sizes *size, const bur_place *inputs, const bur_place *y,
                                const bur_place *scratch)
@@ -217,20 +238,19 @@ static bur_status bind_clblast(bur_command *command, const bur_kernel *kernel,
     const bur_call *call = &kernel->call;
     const bur_matmul_attr *attr = &call->attr->matmul;
     const size_t m = (size_t)size->m, n = (size_t)size->n, k = (size_t)size->k;
-    const size_t temp_bytes = bur__cl_scratch_matmul(&kernel->device->info, call);
     bur__cl_gemm *g = &command->gemm;
-    *g = (bur__cl_gemm){.transpose_a = attr->transpose_b != 0,
-                        .transpose_b = attr->transpose_a != 0,
-                        .m = n,
-                        .n = m,
-                        .k = k,
-                        .lda = attr->transpose_b != 0 ? k : n,
-                        .ldb = attr->transpose_a != 0 ? m : k};
-    BUR_TRY(check_temp(command, temp_bytes));
+    size_t temp_bytes = 0;
+    *g = gemm_of(call);
+    tune(kernel->device);
+    BUR_TRY(temp_bytes_on(&temp_bytes, kernel->device, g));
+    if (temp_bytes > 0 && scratch->buffer == NULL)
+        return bur_fail(BUR_E_ARG, "CLBlast wants %zu bytes of scratch on %s, planned none",
+                        temp_bytes, kernel->device->info.name);
     BUR_TRY(sub_buffer(&g->a, command, &inputs[1], n * k * sizeof(cl_float)));
     BUR_TRY(sub_buffer(&g->b, command, &inputs[0], m * k * sizeof(cl_float)));
     BUR_TRY(sub_buffer(&g->c, command, y, m * n * sizeof(cl_float)));
-    BUR_TRY(sub_buffer(&g->temp, command, scratch, temp_bytes));
+    if (temp_bytes > 0)
+        BUR_TRY(sub_buffer(&g->temp, command, scratch, temp_bytes));
     snprintf(command->own_text, sizeof command->own_text, "%s, not run", kernel->row->name);
     command->text = command->own_text;
     BUR_TRY(bur__cl_launch_add_call(command, enqueue_clblast));
