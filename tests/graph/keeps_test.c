@@ -14,8 +14,8 @@ typedef struct reader {
     int32_t next;
 } reader;
 
-static bur_status emit(void *graph, bur_op op, const bur_attr *attr, const int32_t *inputs, int32_t n_inputs,
-                       int32_t n_outputs, int32_t *first_output)
+static bur_status emit(void *graph, bur_op op, const bur_attr *attr, const int32_t *inputs,
+                       int32_t n_inputs, int32_t n_outputs, int32_t *first_output)
 {
     (void)op;
     (void)attr;

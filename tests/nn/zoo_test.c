@@ -30,7 +30,8 @@ static void test_nn_zoo__parameters_are_those_of_the_documents(void **state)
     (void)state;
     const bur_zoo_options small = {.sample = {.rank = 3, .dim = {32, 32, 3}}};
     const bur_zoo_options large = {.sample = {.rank = 3, .dim = {128, 128, 3}}};
-    assert_int_equal(count_parameters("mlp", NULL), 784 * 128 + 128 + 128 * 64 + 64 + 64 * 32 + 32 + 330);
+    assert_int_equal(count_parameters("mlp", NULL),
+                     784 * 128 + 128 + 128 * 64 + 64 + 64 * 32 + 32 + 330);
     assert_int_equal(count_parameters("mlp", NULL), 111146);
     assert_int_equal(count_parameters("cnn-light", NULL), 225034);
     assert_int_equal(count_parameters("cnn-light", &small), 315722);
@@ -54,8 +55,10 @@ static void test_nn_zoo__an_unknown_model_is_answered_with_the_nearest(void **st
     assert_ok(bur_context_create(&context, NULL));
     assert_status(BUR_E_NAME, bur_zoo_create(&recipe, context, "cnm", NULL));
     assert_non_null(strstr(bur_last_error(), "'cnn'"));
-    assert_status(BUR_E_ARG, bur_zoo_create(&recipe, context, "mlp", &(bur_zoo_options){.hidden = "12-"}));
-    assert_status(BUR_E_ARG, bur_zoo_create(&recipe, context, "mlp", &(bur_zoo_options){.dropout = 1}));
+    assert_status(BUR_E_ARG,
+                  bur_zoo_create(&recipe, context, "mlp", &(bur_zoo_options){.hidden = "12-"}));
+    assert_status(BUR_E_ARG,
+                  bur_zoo_create(&recipe, context, "mlp", &(bur_zoo_options){.dropout = 1}));
     assert_null(recipe);
     bur_context_destroy(context);
 }

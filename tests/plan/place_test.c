@@ -25,7 +25,8 @@ static void assert_no_overlap(const bur_interval *buffers, const size_t *offsets
         assert_int_equal(offsets[i] % ALIGNMENT, 0);
         assert_true(offsets[i] + buffers[i].bytes <= placement->total_bytes);
         if (chunk_bytes > 0 && buffers[i].bytes > 0)
-            assert_int_equal(offsets[i] / chunk_bytes, (offsets[i] + buffers[i].bytes - 1) / chunk_bytes);
+            assert_int_equal(offsets[i] / chunk_bytes,
+                             (offsets[i] + buffers[i].bytes - 1) / chunk_bytes);
         for (int32_t j = 0; j < i; j++) {
             const bool together =
                 buffers[i].first <= buffers[j].last && buffers[j].first <= buffers[i].last;
@@ -47,7 +48,8 @@ static void place_random(size_t chunk_bytes)
         const int32_t count = 1 + draw(&g, MOST), steps = 1 + draw(&g, 40);
         for (int32_t i = 0; i < count; i++) {
             const int32_t first = draw(&g, steps);
-            buffers[i] = (bur_interval){(size_t)draw(&g, 5000), first, first + draw(&g, steps - first)};
+            buffers[i] =
+                (bur_interval){(size_t)draw(&g, 5000), first, first + draw(&g, steps - first)};
             sum += (buffers[i].bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
         }
         bur_placement placement, repeated;
@@ -73,7 +75,8 @@ static void test_plan_place__no_buffer_crosses_a_chunk(void **state)
     place_random(8192);
 }
 
-/* C must go below B, where A has died: a first fit that only looks behind live buffers needs 256. */
+/* C must go below B, where A has died: a first fit that only looks behind live buffers needs 256.
+ */
 static void test_plan_place__the_gap_before_the_first_live_buffer_is_used(void **state)
 {
     (void)state;
@@ -91,7 +94,8 @@ static void test_plan_place__the_gap_before_the_first_live_buffer_is_used(void *
 static void test_plan_place__sums_beyond_the_address_space_are_refused(void **state)
 {
     (void)state;
-    const bur_interval buffers[] = {{SIZE_MAX / 2, 0, 1}, {SIZE_MAX / 2, 0, 1}, {SIZE_MAX / 2, 0, 1}};
+    const bur_interval buffers[] = {
+        {SIZE_MAX / 2, 0, 1}, {SIZE_MAX / 2, 0, 1}, {SIZE_MAX / 2, 0, 1}};
     bur_context *context = NULL;
     size_t offsets[3];
     bur_placement placement;

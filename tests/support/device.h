@@ -19,6 +19,11 @@ typedef struct test_device {
  * built) names those that must be there. False, with a line on stderr, if one is missing. */
 bool test_devices_open(test_device *devices, int32_t *count);
 
+/* The names in that variable; prepares the environment for the drivers they need. */
+const char *test_expected_devices(void);
+/* Whether every expected device is among these; if not, says on stderr which is missing. */
+bool test_expected_are_there(const bur_device_info *const *infos, int32_t count);
+
 /* Opens the first device of `backend`, or the one that `info` describes; the context is the
  * device's once it is open. */
 bur_status test_device_open_as(test_device *out, const bur_backend *backend, bur_context *context,

@@ -12,13 +12,12 @@ static const char *const driver_names[][2] = {
     {"rusticl", "rusticl"},
 };
 
-static bool device_matches(const test_device *device, const char *word)
+static bool device_matches(const bur_device_info *info, const char *word)
 {
     for (size_t i = 0; i < sizeof driver_names / sizeof *driver_names; i++)
         if (strcmp(word, driver_names[i][0]) == 0)
             word = driver_names[i][1];
-    return strcasestr(device->info.driver, word) != NULL ||
-           strcasestr(device->info.description, word) != NULL;
+    return strcasestr(info->driver, word) != NULL || strcasestr(info->description, word) != NULL;
 }
 
 /* Opens one more device, in a context of its own. */
@@ -66,8 +65,19 @@ static bool open_all(test_device *devices, int32_t *count, const bur_backend *ba
     return true;
 }
 
-static bool all_expected_are_there(const test_device *devices, int32_t count, const char *expected)
+const char *test_expected_devices(void)
 {
+    const char *expected = getenv("BURTHEN_TEST_DEVICES");
+    if (expected == NULL)
+        expected = BURTHEN_TEST_DEVICES_DEFAULT;
+    if (strstr(expected, "rusticl") != NULL)
+        setenv("RUSTICL_ENABLE", "llvmpipe", 0); /* Mesa offers no device unless told to */
+    return expected;
+}
+
+bool test_expected_are_there(const bur_device_info *const *infos, int32_t count)
+{
+    const char *expected = test_expected_devices();
     char words[256];
     snprintf(words, sizeof words, "%s", expected);
     char *rest = NULL;
@@ -75,7 +85,7 @@ static bool all_expected_are_there(const test_device *devices, int32_t count, co
          word = strtok_r(NULL, ", ", &rest)) {
         bool found = false;
         for (int32_t i = 0; i < count; i++)
-            found = found || device_matches(&devices[i], word);
+            found = found || device_matches(infos[i], word);
         if (!found) {
             fprintf(stderr, "device '%s' of BURTHEN_TEST_DEVICES=%s was not found\n", word,
                     expected);
@@ -87,11 +97,7 @@ static bool all_expected_are_there(const test_device *devices, int32_t count, co
 
 bool test_devices_open(test_device *devices, int32_t *count)
 {
-    const char *expected = getenv("BURTHEN_TEST_DEVICES");
-    if (expected == NULL)
-        expected = BURTHEN_TEST_DEVICES_DEFAULT;
-    if (strstr(expected, "rusticl") != NULL)
-        setenv("RUSTICL_ENABLE", "llvmpipe", 0); /* Mesa offers no device unless told to */
+    (void)test_expected_devices();
     *count = 0;
     static const int threads[] = {1, 3};
     for (int i = 0; i < 2; i++, ++*count)
@@ -110,5 +116,8 @@ bool test_devices_open(test_device *devices, int32_t *count)
         else if (!open_all(devices, count, backend))
             return false;
     }
-    return all_expected_are_there(devices, *count, expected);
+    const bur_device_info *infos[TEST_MAX_DEVICES];
+    for (int32_t i = 0; i < *count; i++)
+        infos[i] = &devices[i].info;
+    return test_expected_are_there(infos, *count);
 }
