@@ -93,7 +93,7 @@ static bur_status prepare(stepping *s)
  */
 static json_t *breakdown_json(stepping *s)
 {
-    double ns[BUR_OP_COUNT] = {0};
+    double ns[BUR_OP_COUNT] = {0}, sum_ns = 0;
     bur_cost cost[BUR_OP_COUNT] = {{0}};
     int32_t count = 0;
     bur_profile_row *rows = bur_alloc_array(s->context, MAX_PROFILE_ROWS, sizeof *rows);
@@ -104,19 +104,25 @@ static json_t *breakdown_json(stepping *s)
     }
     for (int32_t i = 0; i < count; i++) {
         ns[rows[i].op] += (double)rows[i].ns;
+        sum_ns += (double)rows[i].ns;
         cost[rows[i].op].flop += rows[i].cost.flop;
         cost[rows[i].op].bytes += rows[i].cost.bytes;
     }
     bur_free(s->context, rows);
     json_t *out = json_array();
-    for (int32_t op = 0; op < BUR_OP_COUNT; op++)
-        if (ns[op] > 0)
-            json_array_append_new(
-                out, json_pack("{ss so so so so}", "op", bur_op_get((bur_op)op)->name, "ms",
-                               cli_real(ns[op] * 1e-6), "gflops", cli_real(cost[op].flop / ns[op]),
-                               "gbs", cli_real(cost[op].bytes / ns[op]), "percent_of_limit",
-                               json_null()));
-    return out;
+    for (;;) { /* longest first */
+        int32_t op = 0;
+        for (int32_t i = 1; i < BUR_OP_COUNT; i++)
+            op = ns[i] > ns[op] ? i : op;
+        if (ns[op] <= 0)
+            return out;
+        json_array_append_new(
+            out, json_pack("{ss so so so so so}", "op", bur_op_get((bur_op)op)->name, "ms",
+                           cli_real(ns[op] * 1e-6), "percent", cli_real(100 * ns[op] / sum_ns),
+                           "gflops", cli_real(cost[op].flop / ns[op]), "gbs",
+                           cli_real(cost[op].bytes / ns[op]), "percent_of_limit", json_null()));
+        ns[op] = 0;
+    }
 }
 
 static bur_status add_row(json_t *rows, stepping *s)

@@ -132,7 +132,12 @@ static void cell_text(char *text, size_t size, const cli_column *column, const j
         cli_seconds_text(text, size, number);
         break;
     case CLI_CELL_MS:
-        snprintf(text, size, number < 10 ? "%.3f" : number < 1000 ? "%.1f" : "%.0f", number);
+        snprintf(text, size,
+                 number < 0.01   ? "%.2g"
+                 : number < 10   ? "%.3f"
+                 : number < 1000 ? "%.1f"
+                                 : "%.0f",
+                 number);
         break;
     case CLI_CELL_YES:
         snprintf(text, size, "%s", json_is_true(value) ? "yes" : "no");

@@ -64,6 +64,12 @@ static void bar_text(char *text, size_t size, const cli_progress *progress, doub
     }
 }
 
+/* Digits of the number of epochs: so wide is every epoch's number. */
+static int epoch_width(int64_t epochs)
+{
+    return snprintf(NULL, 0, "%" PRId64, epochs);
+}
+
 static const char *short_metric(const cli_progress *progress)
 {
     return strcmp(progress->metric, "accuracy") == 0 ? "acc" : progress->metric;
@@ -106,9 +112,10 @@ static void draw(cli_progress *progress, const bur_progress *now)
     cli_number_text(rate, sizeof rate, now->samples_per_s);
     /* a narrow terminal loses the bar, then the end of the line */
     snprintf(line, sizeof line,
-             "epoch %" PRId64 "/%" PRId64 " %s%s%3.0f%%  loss %.4f  %s %.4f  %s/s  RAM %s  eta %s",
-             now->epoch, now->epochs, columns < 84 ? "" : bar, columns < 84 ? "" : " ", 100 * share,
-             now->loss, short_metric(progress), now->metric, rate, ram, eta);
+             "epoch %*" PRId64 "/%" PRId64 " %s%s%3.0f%%  loss %.4f  %s %.4f  %s/s  RAM %s  eta %s",
+             epoch_width(now->epochs), now->epoch, now->epochs, columns < 84 ? "" : bar,
+             columns < 84 ? "" : " ", 100 * share, now->loss, short_metric(progress), now->metric,
+             rate, ram, eta);
     cut(line, columns);
     fprintf(stderr, "\r%s\033[K", line);
     fflush(stderr);
@@ -120,10 +127,11 @@ static void print_plain(const cli_progress *progress, const bur_progress *now)
     char ram[16], eta[CLI_NUMBER_TEXT], rate[CLI_NUMBER_TEXT];
     ram_text(ram, sizeof ram);
     fprintf(stderr,
-            "epoch %" PRId64 "/%" PRId64 "  step %" PRId64 "/%" PRId64
+            "epoch %*" PRId64 "/%" PRId64 "  step %" PRId64 "/%" PRId64
             "  loss %.4f  %s %.4f  %s/s  RAM %s  eta %s\n",
-            now->epoch, now->epochs, now->step, now->steps, now->loss, short_metric(progress),
-            now->metric, cli_number_text(rate, sizeof rate, now->samples_per_s), ram,
+            epoch_width(now->epochs), now->epoch, now->epochs, now->step, now->steps, now->loss,
+            short_metric(progress), now->metric,
+            cli_number_text(rate, sizeof rate, now->samples_per_s), ram,
             cli_seconds_text(eta, sizeof eta, now->eta_s));
 }
 
@@ -181,11 +189,9 @@ void cli_progress_epoch(cli_progress *progress, const bur_epoch *epoch)
     ram_text(ram, sizeof ram);
     cli_progress_clear(progress);
     fprintf(stderr, "epoch %*" PRId64 "/%" PRId64 "  loss %.4f  %s %.4f%s  %s/s  RAM %s  %s\n",
-            progress->epochs > 99  ? 4
-            : progress->epochs > 9 ? 2
-                                   : 1,
-            epoch->epoch, progress->epochs, epoch->loss, short_metric(progress), epoch->metric,
-            validation, cli_number_text(rate, sizeof rate, epoch->samples_per_s), ram,
+            epoch_width(progress->epochs), epoch->epoch, progress->epochs, epoch->loss,
+            short_metric(progress), epoch->metric, validation,
+            cli_number_text(rate, sizeof rate, epoch->samples_per_s), ram,
             cli_seconds_text(seconds, sizeof seconds, epoch->seconds));
     progress->drawn_ns = bur_time_ns();
 }

@@ -28,25 +28,26 @@ json_t *cli_run_plan_json(const bur_run_plan *plan)
 
 void cli_bytes_text_by_class(char *text, size_t size, const uint64_t *bytes)
 {
-    bool told[BUR_BYTE_CLASS_COUNT] = {false};
-    uint64_t sum = 0;
+    enum { MOST_CLASSES = 5 };
+    uint64_t left[BUR_BYTE_CLASS_COUNT], rest = 0;
     size_t used = 0;
     char number[CLI_NUMBER_TEXT];
     for (int i = 0; i < BUR_BYTE_CLASS_COUNT; i++)
-        sum += bytes[i];
+        rest += left[i] = bytes[i];
     text[0] = '\0';
-    for (int n = 0; n < BUR_BYTE_CLASS_COUNT; n++) {
-        int most = -1;
-        for (int i = 0; i < BUR_BYTE_CLASS_COUNT; i++)
-            if (!told[i] && (most < 0 || bytes[i] > bytes[most]))
-                most = i;
-        told[most] = true;
-        if (bytes[most] == 0 || bytes[most] < sum / 100 || used >= size)
-            break;
+    for (int n = 0; n < MOST_CLASSES && rest > 0 && used < size; n++) {
+        int most = 0;
+        for (int i = 1; i < BUR_BYTE_CLASS_COUNT; i++)
+            most = left[i] > left[most] ? i : most;
         used += (size_t)snprintf(text + used, size - used, "%s%s %s", n == 0 ? "" : ", ",
                                  bur_byte_class_name((bur_byte_class)most),
-                                 cli_bytes_text(number, sizeof number, (double)bytes[most]));
+                                 cli_bytes_text(number, sizeof number, (double)left[most]));
+        rest -= left[most];
+        left[most] = 0;
     }
+    if (rest > 0 && used < size)
+        snprintf(text + used, size - used, ", others %s",
+                 cli_bytes_text(number, sizeof number, (double)rest));
 }
 
 /* "1.6 GiB", or "0.9 GiB on the device and 0.7 GiB of RAM". */

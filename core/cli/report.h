@@ -12,7 +12,7 @@ json_t *cli_run_plan_json(const bur_run_plan *plan);
 /* The plan in two lines for people: need, budget and what binds; bytes by class. `is_host`: the
  * device's memory is the computer's, so that all bytes count against one budget. */
 void cli_run_plan_text(char *text, size_t size, const bur_run_plan *plan, bool is_host);
-/* The bytes by class, largest first, those of at least 1% of the sum. */
+/* The five largest classes of bytes, and the rest in one number. */
 void cli_bytes_text_by_class(char *text, size_t size, const uint64_t *bytes);
 
 json_t *cli_device_json(const bur_device_info *info);

@@ -1,5 +1,6 @@
 /* Devices and batch classes. */
 #include "target.h"
+#include "output.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -125,6 +126,7 @@ bur_status cli_batch_choose(cli_batch_choice *out, const cli_target *target, con
 {
     const cli_batch_class *of = cli_batch_class_of(target);
     bur_fit_options trial = *options;
+    char largest[CLI_NUMBER_TEXT];
     cli_batch_choice choice = {.batch = of->high, .batch_class = of};
     trial.batch = of->high;
     trial.accumulate = 1;
@@ -132,24 +134,22 @@ bur_status cli_batch_choose(cli_batch_choice *out, const cli_target *target, con
                                  &model->train, model->has_test ? &model->test : NULL, &trial));
     const int64_t samples = cli_train_samples(model, options);
     choice.samples_bind = choice.largest == samples;
+    cli_integer_text(largest, sizeof largest, choice.largest);
     if (choice.largest < 1) {
         choice.batch = 0;
         snprintf(choice.reason, sizeof choice.reason, "not even one sample fits");
     } else if (choice.largest >= of->high) {
-        snprintf(choice.reason, sizeof choice.reason,
-                 choice.samples_bind ? "suits %s, %" PRId64 "-%" PRId64
-                                       "; memory would take all %" PRId64 " samples at once"
-                                     : "suits %s, %" PRId64 "-%" PRId64
-                                       "; the largest that fits is %" PRId64,
-                 of->text, of->low, of->high, choice.largest);
+        snprintf(choice.reason, sizeof choice.reason, "suits %s, %" PRId64 "-%" PRId64 "; %s%s",
+                 of->text, of->low, of->high,
+                 choice.samples_bind ? "memory would take all samples at once, "
+                                     : "the largest that fits is ",
+                 largest);
     } else {
         choice.batch = power_of_two_within(choice.largest);
-        snprintf(choice.reason, sizeof choice.reason,
-                 choice.samples_bind
-                     ? "there are %" PRId64 " samples; %s would suit %" PRId64 "-%" PRId64
-                     : "memory binds: the largest that fits is %" PRId64 "; %s would suit %" PRId64
-                       "-%" PRId64,
-                 choice.largest, of->text, of->low, of->high);
+        snprintf(choice.reason, sizeof choice.reason, "%s%s; %s would suit %" PRId64 "-%" PRId64,
+                 choice.samples_bind ? "all the samples there are would be "
+                                     : "memory binds: the largest that fits is ",
+                 largest, of->text, of->low, of->high);
     }
     if (choice.batch % options->accumulate != 0 && choice.batch > 0)
         choice.batch = (choice.batch / options->accumulate + 1) * options->accumulate;

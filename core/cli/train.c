@@ -310,8 +310,11 @@ static int fit(training *t)
     bur_status status = t->fit;
     if (status == BUR_E_STOPPED)
         cli_progress_note(&t->progress, "stopped by request, saving what was trained");
-    if (status == BUR_E_DIVERGED)
-        return cli_error_status(status, "a smaller lr=", "%s diverged, nothing was saved", t->name);
+    if (status == BUR_E_DIVERGED) {
+        char fix[64];
+        snprintf(fix, sizeof fix, "lr=%.3g", (double)t->options.optimizer.learning_rate / 10);
+        return cli_error_status(status, fix, "%s diverged, nothing was saved", t->name);
+    }
     if (status != BUR_OK && status != BUR_E_STOPPED)
         return cli_error_status(status, NULL, "%s failed, nothing was saved", t->name);
     if (status == BUR_OK && t->data.test != NULL) {
