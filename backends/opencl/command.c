@@ -148,17 +148,22 @@ int64_t bur__cl_rows(const bur_desc *desc)
 
 /* ---- arguments and launches ---- */
 
-bur__cl_arg bur__cl_f32(const bur_place *place)
+/* A tensor without elements may have no buffer. */
+static bur__cl_arg place_arg(const bur_place *place, size_t element_bytes)
 {
     return (bur__cl_arg){.kind = BUR_CL_PLACE,
-                         .mem = place->buffer->mem,
-                         .offset = place->offset_bytes / sizeof(cl_float)};
+                         .mem = place->buffer == NULL ? NULL : place->buffer->mem,
+                         .offset = place->offset_bytes / element_bytes};
+}
+
+bur__cl_arg bur__cl_f32(const bur_place *place)
+{
+    return place_arg(place, sizeof(cl_float));
 }
 
 bur__cl_arg bur__cl_u8(const bur_place *place)
 {
-    return (bur__cl_arg){
-        .kind = BUR_CL_PLACE, .mem = place->buffer->mem, .offset = place->offset_bytes};
+    return place_arg(place, sizeof(cl_uchar));
 }
 
 bur__cl_arg bur__cl_mem(cl_mem mem)
