@@ -32,7 +32,6 @@ struct bur_device_handle {
     cl_command_queue timed; /* with profiling, made when first asked for */
     int32_t vector_width;   /* floats in a work-item's vectors: the processor's, or 4 on a GPU */
     bool no_profiling;      /* the driver refused such a queue */
-    bool gemm_tuned;        /* CLBlast has its parameters */
     bool runtime_caches;    /* the driver keeps its own cache of programs; ours would only cost */
     bur__cl_program_entry *programs;
     bur_kernel *kernels;
@@ -48,9 +47,10 @@ bur_status bur__cl_enumerate(bur_context *context, bur_device_info *out, int32_t
                              int32_t *count, char *note);
 bur_status bur__cl_open(bur_device_handle **out, bur_context *context, const bur_device_info *info);
 void bur__cl_close(bur_device_handle *device);
-/* A device of this name and driver that is open in the process; NULL if there is none or the
- * description is an assumed one. */
+/* A device that was opened by this description; NULL if there is none or it is an assumed one. */
 bur_device_handle *bur__cl_opened(const bur_device_info *info);
+/* gemm.c: gives CLBlast its parameters for the device. */
+void bur__cl_tune_gemm(bur_device_handle *device);
 /* The queue with CL_QUEUE_PROFILING_ENABLE; NULL if the driver refuses one. */
 cl_command_queue bur__cl_timed_queue(bur_device_handle *device);
 

@@ -230,7 +230,7 @@ bur_device_handle *bur__cl_opened(const bur_device_info *info)
     pthread_mutex_lock(&opened_lock);
     for (device = opened; device != NULL; device = device->next_opened)
         if (strcmp(device->info.name, info->name) == 0 &&
-            strcmp(device->info.driver, info->driver) == 0)
+            strcmp(device->info.driver, info->driver) == 0 && device->info.kind == info->kind)
             break;
     pthread_mutex_unlock(&opened_lock);
     return device;
@@ -258,6 +258,7 @@ bur_status bur__cl_open(bur_device_handle **out, bur_context *context, const bur
         bur__cl_close(device);
         return status;
     }
+    bur__cl_tune_gemm(device);
     remember(device);
     *out = device;
     return BUR_OK;

@@ -81,12 +81,12 @@ static void tune_for_host(bur_device_handle *device)
     pthread_mutex_unlock(&clblast_lock);
 }
 
-/* Once per device, before CLBlast's first call. */
-static void tune(bur_device_handle *device)
+/* When the device is opened, not at CLBlast's first call: the scratch of a product follows from the
+ * parameters, so they must stand before the first plan. */
+void bur__cl_tune_gemm(bur_device_handle *device)
 {
-    if (!device->gemm_tuned && bur__cl_on_host(&device->info))
+    if (bur__cl_on_host(&device->info))
         tune_for_host(device);
-    device->gemm_tuned = true;
 }
 
 /* ---- our kernel ---- */
@@ -190,8 +190,6 @@ size_t bur__cl_scratch_matmul(const bur_device_info *info, const bur_call *call)
     bur_device_handle *device = bur__cl_opened(info);
     const bur__cl_gemm g = gemm_of(call);
     size_t bytes = 0;
-    if (device != NULL)
-        tune(device);
     if (device == NULL || temp_bytes_on(&bytes, device, &g) != BUR_OK)
         return temp_bytes_bound(&size);
     return bytes;
@@ -241,7 +239,6 @@ static bur_status bind_clblast(bur_command *command, const bur_kernel *kernel,
     bur__cl_gemm *g = &command->gemm;
     size_t temp_bytes = 0;
     *g = gemm_of(call);
-    tune(kernel->device);
     BUR_TRY(temp_bytes_on(&temp_bytes, kernel->device, g));
     if (temp_bytes > 0 && scratch->buffer == NULL)
         return bur_fail(BUR_E_ARG, "CLBlast wants %zu bytes of scratch on %s, planned none",
@@ -267,7 +264,6 @@ bur_status bur__cl_build_matmul(bur_kernel *kernel)
     const gemm_sizes size = sizes_of(&kernel->call);
     if (is_small(&size))
         return build_small(kernel, &size);
-    tune(kernel->device);
     return bur__cl_program(&kernel->second, kernel->device, "map", "");
 }
 
