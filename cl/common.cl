@@ -64,11 +64,23 @@ typedef struct scalars {
 
 /* Vectors of V floats along the last dimension, for the tiled kernels. */
 #ifdef V
-#define JOIN_(a, b) a##b
-#define JOIN(a, b)  JOIN_(a, b)
+#if V == 1
+typedef float vec;
+typedef int ivec;
+#define load_all(p)       (*(p))
+#define store_all(v, p)   (*(p) = (v))
+#define load_bytes(p)     ((int)*(p))
+#define store_bytes(v, p) (*(p) = (uchar)(v))
+#else
+#define JOIN_(a, b)       a##b
+#define JOIN(a, b)        JOIN_(a, b)
 typedef JOIN(float, V) vec;
-#define load_all(p)     JOIN(vload, V)(0, p)
-#define store_all(v, p) JOIN(vstore, V)(v, 0, p)
+typedef JOIN(int, V) ivec;
+#define load_all(p)       JOIN(vload, V)(0, p)
+#define store_all(v, p)   JOIN(vstore, V)(v, 0, p)
+#define load_bytes(p)     JOIN(convert_int, V)(JOIN(vload, V)(0, p))
+#define store_bytes(v, p) JOIN(vstore, V)(JOIN(convert_uchar, V)(v), 0, p)
+#endif
 
 /* The first `left` of V elements; the others are 0 and are not read. */
 inline vec load_some(global const float *p, int left)

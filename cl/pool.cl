@@ -1,5 +1,5 @@
-/* Max pooling of NHWC images. All sizes are -D constants: N, IH, IW, C, OH, OW, KH, KW, SY, SX,
- * TOP, LEFT. */
+/* Max pooling of NHWC images, one work-item V channels. All sizes are -D constants: N, IH, IW, C,
+ * OH, OW, KH, KW, SY, SX, TOP, LEFT, and V, which divides C. */
 
 /* Every window lies inside the image. */
 #define WHOLE (TOP == 0 && LEFT == 0 && (OH - 1) * SY + KH <= IH && (OW - 1) * SX + KW <= IW)
@@ -12,28 +12,28 @@ kernel void max_pool2d(global const float *x, ulong x_at, global float *y, ulong
 #endif
 )
 {
-    const int id = get_global_id(0);
+    const int id = get_global_id(0) * V;
     if (id >= N * OH * OW * C)
         return;
     const int c = id % C, ox = id / C % OW, oy = id / C / OW % OH, n = id / C / OW / OH;
     global const float *image = x + x_at + (ulong)n * (IH * IW * C) + c;
-    float best = -INFINITY;
-    int at = -1;
+    vec best = (vec)(-INFINITY);
+    ivec at = (ivec)(-1);
     for (int ky = 0; ky < KH; ky++) {
         const int iy = oy * SY + ky - TOP;
         for (int kx = 0; kx < KW; kx++) {
             const int ix = ox * SX + kx - LEFT;
             if (!WHOLE && (iy < 0 || iy >= IH || ix < 0 || ix >= IW))
                 continue;
-            const float v = image[(iy * IW + ix) * C];
-            const int better = v > best || at < 0;
+            const vec v = load_all(image + (iy * IW + ix) * C);
+            const ivec better = v > best | at < 0;
             best = better ? v : best;
-            at = better ? ky * KW + kx : at;
+            at = better ? (ivec)(ky * KW + kx) : at;
         }
     }
-    y[y_at + id] = best;
+    store_all(best, y + y_at + id);
 #ifdef INDEX
-    index[index_at + id] = (uchar)at;
+    store_bytes(at, index + index_at + id);
 #endif
 }
 
@@ -41,19 +41,21 @@ kernel void max_pool2d(global const float *x, ulong x_at, global float *y, ulong
 kernel void max_pool2d_grad(global const float *dy, ulong dy_at, global const uchar *index,
                             ulong index_at, global float *dx, ulong dx_at)
 {
-    const int id = get_global_id(0);
+    const int id = get_global_id(0) * V;
     if (id >= N * IH * IW * C)
         return;
     const int c = id % C, ix = id / C % IW, iy = id / C / IW % IH, n = id / C / IW / IH;
     const int image = n * OH * OW * C + c;
-    float sum = 0.0f;
+    const vec none = (vec)(0.0f);
+    vec sum = none;
 #if SY >= KH && SX >= KW
     /* windows do not overlap: at most one holds this pixel */
     const int oy = (iy + TOP) / SY, ky = (iy + TOP) % SY, ox = (ix + LEFT) / SX,
               kx = (ix + LEFT) % SX;
     if (oy < OH && ox < OW && ky < KH && kx < KW) {
         const int o = image + (oy * OW + ox) * C;
-        sum = index[index_at + o] == ky * KW + kx ? dy[dy_at + o] : 0.0f;
+        const ivec here = load_bytes(index + index_at + o) == (ivec)(ky * KW + kx);
+        sum = here ? load_all(dy + dy_at + o) : none;
     }
 #else
     for (int ky = 0; ky < KH; ky++) {
@@ -65,10 +67,10 @@ kernel void max_pool2d_grad(global const float *dy, ulong dy_at, global const uc
             if (tx < 0 || tx % SX != 0 || tx / SX >= OW)
                 continue;
             const int o = image + (ty / SY * OW + tx / SX) * C;
-            if (index[index_at + o] == ky * KW + kx)
-                sum += dy[dy_at + o];
+            const ivec here = load_bytes(index + index_at + o) == (ivec)(ky * KW + kx);
+            sum += here ? load_all(dy + dy_at + o) : none;
         }
     }
 #endif
-    dx[dx_at + id] = sum;
+    store_all(sum, dx + dx_at + id);
 }
