@@ -30,3 +30,4 @@ set_target_properties(burthen-opencl PROPERTIES
   INSTALL_RPATH "$ORIGIN/..")
 install(TARGETS burthen-opencl LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/burthen)
 target_compile_definitions(burthen PRIVATE BURTHEN_WITH_OPENCL)
+set_property(SOURCE core/base/version.c APPEND PROPERTY COMPILE_DEFINITIONS BUR_BUILD_OPENCL="OpenCL")
