@@ -100,35 +100,122 @@ typedef struct position {
 
 static const float zeros[KC];
 
+INLINE position position_of(const pack_source *source, int64_t index)
+{
+    const patches *s = source->image;
+    const int64_t plane = s->positions[0] * s->positions[1];
+    const int64_t y = index % plane / s->positions[1], x = index % s->positions[1];
+    return (position){source->data + index / plane * s->size[0] * s->size[1] * s->channels,
+                      y * s->step[0] + s->offset[0], x * s->step[1] + s->offset[1]};
+}
+
+INLINE bool divides(int64_t divisor, int64_t *value)
+{
+    if (divisor == 1)
+        return true;
+    const int64_t quotient = *value / divisor;
+    const bool exact = quotient * divisor == *value;
+    *value = quotient;
+    return exact;
+}
+
+/* The pixel that a position sees at a tap; NULL for padding. */
 INLINE const float *at_tap(const patches *s, const position *at, int64_t ky, int64_t kx)
 {
     int64_t y = at->y + ky * s->tap_step[0], x = at->x + kx * s->tap_step[1];
-    if (s->divisor[0] * s->divisor[1] > 1) {
-        if (y % s->divisor[0] != 0 || x % s->divisor[1] != 0)
-            return NULL;
-        y /= s->divisor[0];
-        x /= s->divisor[1];
-    }
+    if (!divides(s->divisor[0], &y) || !divides(s->divisor[1], &x))
+        return NULL;
     const bool inside = (uint64_t)y < (uint64_t)s->size[0] && (uint64_t)x < (uint64_t)s->size[1];
     return inside ? at->image + (y * s->size[1] + x) * s->channels : NULL;
 }
 
-/* Positions first .. first + count in order. */
-INLINE void list_positions(position *out, const pack_source *source, int64_t first, int64_t count)
+/* Neighbours in one row of positions, which see neighbours in one row of the image. */
+typedef struct stretch {
+    position first;
+    int64_t count;
+} stretch;
+
+/* Splits positions first .. first + count into stretches; gives how many. */
+INLINE int64_t list_stretches(stretch *out, const pack_source *source, int64_t first, int64_t count)
+{
+    const int64_t width = source->image->positions[1];
+    int64_t n = 0;
+    for (int64_t end = first + count; first < end; n++) {
+        out[n].first = position_of(source, first);
+        out[n].count = least(width - first % width, end - first);
+        first += out[n].count;
+    }
+    return n;
+}
+
+/* Which of a stretch's positions see pixels at a tap, and the pixel of the first of them. Divisors
+ * are 1. */
+INLINE range seen(const patches *s, const stretch *at, int64_t ky, int64_t kx, const float **pixel)
+{
+    const int64_t y = at->first.y + ky * s->tap_step[0], x = at->first.x + kx * s->tap_step[1];
+    const int64_t step = s->step[1], room = s->size[1] - x;
+    const int64_t begin = x >= 0 ? 0 : (step - 1 - x) / step;
+    const int64_t end = room <= 0 ? 0 : least(at->count, (room + step - 1) / step);
+    *pixel = NULL;
+    if ((uint64_t)y >= (uint64_t)s->size[0] || begin >= end)
+        return (range){at->count, at->count};
+    *pixel = at->first.image + (y * s->size[1] + x + begin * step) * s->channels;
+    return (range){begin, end};
+}
+
+/* to[i * to_step + j] = from[i * from_step + j] for i < count, j < run; run is at most MR. */
+INLINE void copy_runs(float *to, int64_t to_step, const float *from, int64_t from_step,
+                      int64_t count, int64_t run)
+{
+    for (int64_t i = 0; i < count; i++, to += to_step, from += from_step) {
+        int64_t j = 0;
+#if LANES == 16
+        store_first(to, load_first(from, run), run);
+        j = run;
+#endif
+        for (; j + 4 <= run; j += 4)
+            *(vec4_memory *)(to + j) = *(const vec4_memory *)(from + j);
+        for (; j < run; j++)
+            to[j] = from[j];
+    }
+}
+
+INLINE void clear_runs(float *to, int64_t to_step, int64_t count, int64_t run)
+{
+    copy_runs(to, to_step, zeros, 0, count, run);
+}
+
+/* Few channels: one step at a time, along the positions. */
+static void pack_thin_patches(float *panel, int64_t pitch, const pack_source *source, int64_t line,
+                              int64_t lines, int64_t step, int64_t depth)
 {
     const patches *s = source->image;
-    const int64_t plane = s->positions[0] * s->positions[1], image = s->size[0] * s->size[1];
-    int64_t n = first / plane, y = first % plane / s->positions[1], x = first % s->positions[1];
-    for (int64_t i = 0; i < count; i++) {
-        out[i] = (position){source->data + n * image * s->channels, y * s->step[0] + s->offset[0],
-                            x * s->step[1] + s->offset[1]};
-        if (++x < s->positions[1])
-            continue;
-        x = 0;
-        if (++y < s->positions[0])
-            continue;
-        y = 0;
-        n++;
+    stretch list[MR];
+    const int64_t n = list_stretches(list, source, line, lines), next = s->step[1] * s->channels;
+    for (int64_t p = step; p < step + depth; p++, panel += pitch) {
+        const int64_t tap = p / s->inner, c = p % s->inner;
+        float *to = panel;
+        for (int64_t i = 0; i < n; to += list[i].count, i++) {
+            const float *pixel;
+            const range in = seen(s, &list[i], tap / s->kw, tap % s->kw, &pixel);
+            for (int64_t j = 0; j < in.begin; j++)
+                to[j] = 0;
+            for (int64_t j = in.begin; j < in.end; j++)
+                to[j] = pixel[(j - in.begin) * next + c];
+            for (int64_t j = in.end; j < list[i].count; j++)
+                to[j] = 0;
+        }
+    }
+}
+
+/* Where lines of positions begin at the tap and channel of step p. */
+INLINE void point_at(const float **pointer, const patches *s, const position *at, int64_t lines,
+                     int64_t p)
+{
+    const int64_t tap = p / s->inner, c = p % s->inner, ky = tap / s->kw, kx = tap % s->kw;
+    for (int64_t i = 0; i < lines; i++) {
+        const float *pixel = at_tap(s, &at[i], ky, kx);
+        pointer[i] = pixel == NULL ? zeros : pixel + c;
     }
 }
 
@@ -139,52 +226,42 @@ static void pack_patches(float *panel, int64_t pitch, const pack_source *source,
     const patches *s = source->image;
     position at[MR];
     const float *pointer[MR];
-    list_positions(at, source, line, lines);
-    const int64_t end = step + depth;
-    for (int64_t p = step; p < end;) {
-        const int64_t tap = p / s->inner, c = p % s->inner, run = least(s->inner - c, end - p);
-        const int64_t ky = tap / s->kw, kx = tap % s->kw;
-        for (int64_t i = 0; i < lines; i++) {
-            const float *pixel = at_tap(s, &at[i], ky, kx);
-            pointer[i] = pixel == NULL ? zeros : pixel + c;
-        }
-        pack_pointers(panel + (p - step) * pitch, pitch, pointer, lines, run);
-        p += run;
-    }
     pad_panel(panel, pitch, lines, width, depth);
-}
-
-INLINE void copy_run(float *to, const float *from, int64_t count)
-{
-    for (int64_t i = 0; i < count; i += LANES) {
-        const int64_t n = least(LANES, count - i);
-        store_first(to + i, from == NULL ? splat(0) : load_first(from + i, n), n);
+    if (s->inner < 8 && s->divisor[0] * s->divisor[1] == 1) {
+        pack_thin_patches(panel, pitch, source, line, lines, step, depth);
+        return;
+    }
+    for (int64_t i = 0; i < lines; i++)
+        at[i] = position_of(source, line + i);
+    for (int64_t p = step, run; p < step + depth; p += run) {
+        run = least(s->inner - p % s->inner, step + depth - p);
+        point_at(pointer, s, at, lines, p);
+        pack_pointers(panel + (p - step) * pitch, pitch, pointer, lines, run);
     }
 }
 
-/* Lines are (tap, channel), steps are positions. */
+/* Lines are (tap, channel), steps are positions. Divisors are 1. */
 static void pack_patch_columns(float *panel, int64_t pitch, const pack_source *source, int64_t line,
                                int64_t lines, int64_t width, int64_t step, int64_t depth)
 {
-    enum { BATCH = 64 };
     const patches *s = source->image;
-    position at[BATCH];
-    for (int64_t p = 0; p < depth; p += BATCH) {
-        const int64_t count = least(BATCH, depth - p);
-        list_positions(at, source, step + p, count);
-        for (int64_t l = line; l < line + lines;) {
-            const int64_t tap = l / s->inner, c = l % s->inner;
-            const int64_t ky = tap / s->kw, kx = tap % s->kw;
-            const int64_t run = least(s->inner - c, line + lines - l);
-            float *to = panel + p * pitch + (l - line);
-            for (int64_t i = 0; i < count; i++, to += pitch) {
-                const float *pixel = at_tap(s, &at[i], ky, kx);
-                copy_run(to, pixel == NULL ? NULL : pixel + c, run);
-            }
-            l += run;
+    const int64_t next = s->step[1] * s->channels;
+    stretch list[KC];
+    const int64_t n = list_stretches(list, source, step, depth);
+    pad_panel(panel, pitch, lines, width, depth);
+    for (int64_t l = line, run; l < line + lines; l += run) {
+        const int64_t tap = l / s->inner, c = l % s->inner;
+        run = least(s->inner - c, line + lines - l);
+        float *to = panel + (l - line);
+        for (int64_t i = 0; i < n; to += list[i].count * pitch, i++) {
+            const float *pixel;
+            const range in = seen(s, &list[i], tap / s->kw, tap % s->kw, &pixel);
+            clear_runs(to, pitch, in.begin, run);
+            copy_runs(to + in.begin * pitch, pitch, pixel == NULL ? NULL : pixel + c, next,
+                      in.end - in.begin, run);
+            clear_runs(to + in.end * pitch, pitch, list[i].count - in.end, run);
         }
     }
-    pad_panel(panel, pitch, lines, width, depth);
 }
 
 /* b of grad_x: lines are channels c, steps are (tap, o); w[tap, c, o]. */

@@ -69,8 +69,9 @@ static void __attribute__((noinline)) activate_tile(const tile *t, int rows, int
 }
 
 /* Linear and relu are finished in registers, by a floor of -infinity or 0. */
-INLINE void store_tile(const tile *t, vec sum[MR][NV], const int mr, const int nv)
+INLINE void store_tile(const tile *shared, vec sum[MR][NV], const int mr, const int nv)
 {
+    const tile own = *shared, *t = &own; /* a copy: c could be the tile as far as stores tell */
     const vec floor = splat(t->finish && t->activation == BUR_RELU ? 0.0f : -INFINITY);
     UNROLL for (int v = 0; v < nv; v++)
     {
