@@ -100,6 +100,8 @@ typedef struct position {
 
 static const float zeros[KC];
 
+enum { THIN = 8 }; /* fewer channels than this are not worth a pointer */
+
 INLINE position position_of(const pack_source *source, int64_t index)
 {
     const patches *s = source->image;
@@ -200,7 +202,9 @@ static void pack_thin_patches(float *panel, int64_t pitch, const pack_source *so
             const range in = seen(s, &list[i], tap / s->kw, tap % s->kw, &pixel);
             for (int64_t j = 0; j < in.begin; j++)
                 to[j] = 0;
-            for (int64_t j = in.begin; j < in.end; j++)
+            if (next == 1 && pixel != NULL)
+                copy_runs(to + in.begin, 0, pixel, 0, 1, in.end - in.begin);
+            for (int64_t j = in.begin; next != 1 && j < in.end; j++)
                 to[j] = pixel[(j - in.begin) * next + c];
             for (int64_t j = in.end; j < list[i].count; j++)
                 to[j] = 0;
@@ -208,15 +212,38 @@ static void pack_thin_patches(float *panel, int64_t pitch, const pack_source *so
     }
 }
 
-/* Where lines of positions begin at the tap and channel of step p. */
-INLINE void point_at(const float **pointer, const patches *s, const position *at, int64_t lines,
-                     int64_t p)
+/* The positions of a panel one by one. */
+INLINE void list_positions(position at[MR], const pack_source *source, int64_t line, int64_t lines)
+{
+    stretch list[MR];
+    const int64_t n = list_stretches(list, source, line, lines);
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t j = 0; j < list[i].count; j++, at++) {
+            *at = list[i].first;
+            at->x += j * source->image->step[1];
+        }
+}
+
+/* What positions see from step p on, to the end of its tap. */
+INLINE void point_at_tap(const float **pointer, const patches *s, const position *at, int64_t lines,
+                         int64_t p)
 {
     const int64_t tap = p / s->inner, c = p % s->inner, ky = tap / s->kw, kx = tap % s->kw;
     for (int64_t i = 0; i < lines; i++) {
         const float *pixel = at_tap(s, &at[i], ky, kx);
         pointer[i] = pixel == NULL ? zeros : pixel + c;
     }
+}
+
+/* A run is a tap's channels. */
+static void point_at_patches(const float **pointer, const pack_source *source, int64_t line,
+                             int64_t lines, int64_t step, int64_t depth)
+{
+    const patches *s = source->image;
+    position at[MR];
+    list_positions(at, source, line, lines);
+    for (int64_t p = step; p < step + depth; p += s->inner - p % s->inner, pointer += MR)
+        point_at_tap(pointer, s, at, lines, p);
 }
 
 /* Lines are positions, steps are (tap, channel). */
@@ -227,15 +254,14 @@ static void pack_patches(float *panel, int64_t pitch, const pack_source *source,
     position at[MR];
     const float *pointer[MR];
     pad_panel(panel, pitch, lines, width, depth);
-    if (s->inner < 8 && s->divisor[0] * s->divisor[1] == 1) {
+    if (s->inner < THIN && s->divisor[0] * s->divisor[1] == 1) {
         pack_thin_patches(panel, pitch, source, line, lines, step, depth);
         return;
     }
-    for (int64_t i = 0; i < lines; i++)
-        at[i] = position_of(source, line + i);
+    list_positions(at, source, line, lines);
     for (int64_t p = step, run; p < step + depth; p += run) {
         run = least(s->inner - p % s->inner, step + depth - p);
-        point_at(pointer, s, at, lines, p);
+        point_at_tap(pointer, s, at, lines, p);
         pack_pointers(panel + (p - step) * pitch, pitch, pointer, lines, run);
     }
 }
@@ -327,6 +353,16 @@ static void multiply_groups(const grouped *all, const bur_command *command, int 
     }
 }
 
+/* How lines of a are read that are positions. */
+static void read_positions(gemm *g, const conv *v, const patches *image)
+{
+    g->pack_a = is_pointwise(v) ? pack_rows : pack_patches;
+    if (image->inner >= THIN) {
+        g->point_a = is_pointwise(v) ? point_at_rows : point_at_patches;
+        g->run = image->inner;
+    }
+}
+
 static void conv2d(const bur_command *command, int thread, int threads)
 {
     const bur_call *call = &command->kernel->call;
@@ -334,7 +370,7 @@ static void conv2d(const bur_command *command, int thread, int threads)
     const patches image = patches_of_x(&v);
     grouped all = {conv_sizes(call->op, &v), v.groups, v.ic, v.oc, v.oc};
     gemm *g = &all.first;
-    g->pack_a = is_pointwise(&v) ? pack_rows : pack_patches;
+    read_positions(g, &v, &image);
     g->pack_b = pack_columns;
     g->a = (pack_source){.data = command->inputs[0], .stride = v.ic * v.groups, .image = &image};
     g->b = (pack_source){.data = command->inputs[1], .stride = v.oc * v.groups};
@@ -355,7 +391,7 @@ static void conv2d_grad_x(const bur_command *command, int thread, int threads)
     const patches image = patches_of_y(&v);
     grouped all = {conv_sizes(call->op, &v), v.groups, v.oc, v.oc, v.ic};
     gemm *g = &all.first;
-    g->pack_a = is_pointwise(&v) ? pack_rows : pack_patches;
+    read_positions(g, &v, &image);
     g->pack_b = pack_taps;
     g->a = (pack_source){.data = command->inputs[0], .stride = v.oc * v.groups, .image = &image};
     g->b = (pack_source){

@@ -25,12 +25,14 @@ enum { MR = 8, NV = 2 };
 #else
 enum { MR = 4, NV = 2 };
 #endif
-enum { NR = NV * LANES, KC = 256, MC = 16 * MR, NC = 1024 };
+enum { NR = NV * LANES, KC = 320, MC = 16 * MR, NC = 1024 };
 _Static_assert((int)NR <= (int)MAX_LINES && (int)MR <= (int)MAX_LINES, "a panel is too wide");
 
 typedef struct gemm {
     int64_t m, n, k;
     pack_function *pack_a, *pack_b;
+    point_function *point_a; /* NULL: a is packed */
+    int64_t run; /* of point_a: steps from a multiple of this to the next are consecutive */
     pack_source a, b;
     float *c;
     int64_t c_stride;
@@ -43,7 +45,10 @@ typedef struct gemm {
 
 typedef struct tile {
     int64_t k;
-    const float *a, *b;
+    const float *a;              /* the packed panel, or NULL: */
+    const float *const *pointer; /* MR pointers to lines of a for each run of steps */
+    int64_t first_run, run;
+    const float *b;
     int64_t b_stride;
     float *c;
     int64_t c_stride;
@@ -96,6 +101,18 @@ INLINE void store_tile(const tile *shared, vec sum[MR][NV], const int mr, const 
         activate_tile(t, mr, (nv - 1) * LANES + t->last);
 }
 
+/* sum += a b at one step, x[i] being line i's value. */
+#define MULTIPLY_STEP(b, x)                                                                        \
+    do {                                                                                           \
+        vec row[NV];                                                                               \
+        UNROLL for (int v = 0; v < nv; v++) row[v] = load((b) + v * LANES);                        \
+        UNROLL for (int i = 0; i < mr; i++)                                                        \
+        {                                                                                          \
+            const vec value = splat(x);                                                            \
+            UNROLL for (int v = 0; v < nv; v++) sum[i][v] += value * row[v];                       \
+        }                                                                                          \
+    } while (0)
+
 INLINE void multiply_tile(const tile *t, const int mr, const int nv)
 {
     vec sum[MR][NV];
@@ -103,17 +120,31 @@ INLINE void multiply_tile(const tile *t, const int mr, const int nv)
 
     const float *a = t->a, *b = t->b;
     const int64_t b_stride = t->b_stride;
-    for (int64_t p = t->k; p > 0; p--, a += MR, b += b_stride) {
-        vec row[NV];
-        UNROLL for (int v = 0; v < nv; v++) row[v] = load(b + v * LANES);
-        UNROLL for (int i = 0; i < mr; i++)
-        {
-            const vec x = splat(a[i]);
-            UNROLL for (int v = 0; v < nv; v++) sum[i][v] += x * row[v];
-        }
+    for (int64_t p = t->k; p > 0; p--, a += MR, b += b_stride)
+        MULTIPLY_STEP(b, a[i]);
+    store_tile(t, sum, mr, nv);
+}
+
+/* The same with lines of a where they lie. */
+INLINE void multiply_lines(const tile *t, const int mr, const int nv)
+{
+    vec sum[MR][NV];
+    UNROLL for (int i = 0; i < mr; i++) UNROLL for (int v = 0; v < nv; v++) sum[i][v] = (vec){0};
+
+    const float *const *pointer = t->pointer;
+    const float *b = t->b;
+    const int64_t b_stride = t->b_stride;
+    for (int64_t left = t->k, run = t->first_run; left > 0;
+         left -= run, run = least(t->run, left)) {
+        const float *line[MR];
+        UNROLL for (int i = 0; i < mr; i++) line[i] = pointer[i];
+        for (int64_t p = 0; p < run; p++, b += b_stride)
+            MULTIPLY_STEP(b, line[i][p]);
+        pointer += MR;
     }
     store_tile(t, sum, mr, nv);
 }
+#undef MULTIPLY_STEP
 
 #define TILE_ROWS_4(X)  X(1) X(2) X(3) X(4)
 #define TILE_ROWS_6(X)  TILE_ROWS_4(X) X(5) X(6)
@@ -129,20 +160,26 @@ INLINE void multiply_tile(const tile *t, const int mr, const int nv)
 #define TILE_ROWS TILE_ROWS_4
 #endif
 
-#define TILE_FUNCTIONS(mr)                                                                         \
-    static void tile_##mr##x1(const tile *t)                                                       \
+#define TILE_FUNCTION(how, mr, nv)                                                                 \
+    static void how##_##mr##x##nv(const tile *t)                                                   \
     {                                                                                              \
-        multiply_tile(t, mr, 1);                                                                   \
-    }                                                                                              \
-    static void tile_##mr##x2(const tile *t)                                                       \
-    {                                                                                              \
-        multiply_tile(t, mr, 2);                                                                   \
+        multiply_##how(t, mr, nv);                                                                 \
     }
-#define TILE_ROW(mr) [mr] = {NULL, tile_##mr##x1, tile_##mr##x2},
+#define TILE_FUNCTIONS(mr)                                                                         \
+    TILE_FUNCTION(tile, mr, 1)                                                                     \
+    TILE_FUNCTION(tile, mr, 2)                                                                     \
+    TILE_FUNCTION(lines, mr, 1)                                                                    \
+    TILE_FUNCTION(lines, mr, 2)
+#define TILE_ROW(mr)  [mr] = {NULL, tile_##mr##x1, tile_##mr##x2},
+#define LINES_ROW(mr) [mr] = {NULL, lines_##mr##x1, lines_##mr##x2},
 TILE_ROWS(TILE_FUNCTIONS)
+/* [rows][vectors] */
 static tile_function *const tiles[MR + 1][NV + 1] = {TILE_ROWS(TILE_ROW)};
+static tile_function *const lines_tiles[MR + 1][NV + 1] = {TILE_ROWS(LINES_ROW)};
+#undef TILE_FUNCTION
 #undef TILE_FUNCTIONS
 #undef TILE_ROW
+#undef LINES_ROW
 
 /* ---- one thread's block ---- */
 
@@ -150,6 +187,7 @@ typedef struct block {
     range m, n, k;
     float *c;    /* of the whole matrix, or of this block's partial sums */
     bool finish; /* there are no partial sums to add */
+    bool b_in_place;
     float *a_panels, *b_panels;
 } block;
 
@@ -172,53 +210,89 @@ static void pack_b_panels(const gemm *g, float *panels, range n, range k, bool i
     }
 }
 
-static void multiply_panels(const gemm *g, const block *own, tile *t, range m, range n, range k,
-                            int64_t height, bool in_place)
+/* Runs of consecutive steps from `step` on. */
+INLINE int64_t count_runs(const gemm *g, int64_t step, int64_t depth)
+{
+    return (step % g->run + depth + g->run - 1) / g->run;
+}
+
+/* Whether lines of a are read where they lie: little is gained by packing them if few panels of b
+ * meet them, and their pointers must fit where the panels would be. */
+static bool points_at_lines(const gemm *g, range n, range k)
 {
     const int64_t depth = k.end - k.begin;
+    return g->point_a != NULL && n.end - n.begin <= 4 * NR &&
+           count_runs(g, k.begin, depth) * (int64_t)sizeof(float *) <= depth * 4;
+}
+
+/* Panels of a for the rows m at steps k, or pointers to its lines in their place. */
+static void prepare_a_panels(const gemm *g, float *panel, range m, range k, int64_t height,
+                             bool in_place)
+{
+    const int64_t depth = k.end - k.begin;
+    for (int64_t i = m.begin; i < m.end; i += height, panel += depth * MR) {
+        const int64_t lines = least(height, m.end - i);
+        const float **pointer = (const float **)(void *)panel;
+        if (in_place)
+            g->point_a(pointer, &g->a, i, lines, k.begin, depth);
+        else
+            g->pack_a(panel, MR, &g->a, i, lines, lines, k.begin, depth);
+    }
+}
+
+static void multiply_panels(const gemm *g, const block *own, tile *t, range m, range n, range k,
+                            int64_t height)
+{
+    const int64_t depth = k.end - k.begin;
+    const bool lines = points_at_lines(g, own->n, k);
     const float *b_panel = own->b_panels;
     for (int64_t j = n.begin; j < n.end; j += NR, b_panel += depth * NR) {
         const int64_t columns = least(NR, n.end - j), vectors = (columns + LANES - 1) / LANES;
-        const bool direct = in_place && columns == NR;
+        const bool direct = own->b_in_place && columns == NR;
         t->b = direct ? g->b.data + k.begin * g->b.stride + j : b_panel;
         t->b_stride = direct ? g->b.stride : NR;
         t->last = columns - (vectors - 1) * LANES;
         t->bias = g->bias == NULL ? NULL : g->bias + j;
         const float *a_panel = own->a_panels;
         for (int64_t i = m.begin; i < m.end; i += height, a_panel += depth * MR) {
+            const int64_t rows = least(height, m.end - i);
             t->a = a_panel;
+            t->pointer = (const float *const *)(const void *)a_panel;
             t->c = own->c + i * g->c_stride + j;
-            tiles[least(height, m.end - i)][vectors](t);
+            (lines ? lines_tiles : tiles)[rows][vectors](t);
+        }
+    }
+}
+
+static void multiply_steps(const gemm *g, const block *own, tile *t, range k)
+{
+    t->k = k.end - k.begin;
+    if (g->point_a != NULL) {
+        t->run = g->run;
+        t->first_run = least(g->run - k.begin % g->run, t->k);
+    }
+    for (int64_t j = own->n.begin; j < own->n.end; j += NC) {
+        const range n = {j, least(j + NC, own->n.end)};
+        pack_b_panels(g, own->b_panels, n, k, own->b_in_place);
+        for (int64_t i = own->m.begin; i < own->m.end; i += MC) {
+            const range m = {i, least(i + MC, own->m.end)};
+            const int64_t height = panel_height(m.end - m.begin);
+            prepare_a_panels(g, own->a_panels, m, k, height, points_at_lines(g, own->n, k));
+            multiply_panels(g, own, t, m, n, k, height);
         }
     }
 }
 
 static void multiply_block(const gemm *g, const block *own)
 {
-    const bool few_rows = own->m.end - own->m.begin <= 4 * MR || g->b.stride <= 2 * NR;
-    const bool in_place = g->pack_b == pack_columns && few_rows;
     tile t = {.c_stride = g->c_stride, .activation = g->activation, .alpha = g->alpha};
-    const int64_t k_blocks = (own->k.end - own->k.begin + KC - 1) / KC;
-    for (int64_t q = 0; q < (k_blocks > 0 ? k_blocks : 1); q++) {
-        range k = share(own->k.end - own->k.begin, 1, q, k_blocks > 0 ? k_blocks : 1);
-        k = (range){own->k.begin + k.begin, own->k.begin + k.end};
-        t.k = k.end - k.begin;
+    const int64_t steps = own->k.end - own->k.begin,
+                  blocks = steps > KC ? (steps + KC - 1) / KC : 1;
+    for (int64_t q = 0; q < blocks; q++) {
+        const range k = share(steps, 1, q, blocks);
         t.add = q > 0;
-        t.finish = own->finish && q + 1 >= k_blocks;
-        for (int64_t j = own->n.begin; j < own->n.end; j += NC) {
-            const range n = {j, least(j + NC, own->n.end)};
-            pack_b_panels(g, own->b_panels, n, k, in_place);
-            for (int64_t i = own->m.begin; i < own->m.end; i += MC) {
-                const range m = {i, least(i + MC, own->m.end)};
-                const int64_t height = panel_height(m.end - m.begin);
-                float *panel = own->a_panels;
-                for (int64_t r = m.begin; r < m.end; r += height, panel += t.k * MR) {
-                    const int64_t lines = least(height, m.end - r);
-                    g->pack_a(panel, MR, &g->a, r, lines, lines, k.begin, t.k);
-                }
-                multiply_panels(g, own, &t, m, n, k, height, in_place);
-            }
-        }
+        t.finish = own->finish && q + 1 == blocks;
+        multiply_steps(g, own, &t, (range){own->k.begin + k.begin, own->k.begin + k.end});
     }
 }
 
@@ -296,12 +370,14 @@ static void gemm_work(const gemm *g, grid parts, int32_t worker, float *scratch,
     float *panels = scratch + worker * (own_a + own_b);
     float *partial = scratch + workers * (own_a + own_b) +
                      (q - 1) * round_up(c_floats, CACHE_LINE_FLOATS) + offset;
+    const bool few_rows = g->m / parts.m <= 4 * MR || g->b.stride <= 2 * NR;
     const block own = {
         .m = share(g->m, 1, in_plane / parts.n, parts.m),
         .n = share(g->n, column_unit(parts, g->n), in_plane % parts.n, parts.n),
         .k = share(g->k, 1, q, parts.k),
         .c = q == 0 ? g->c : partial,
         .finish = parts.k == 1,
+        .b_in_place = g->pack_b == pack_columns && few_rows,
         .a_panels = panels,
         .b_panels = panels + own_a,
     };

@@ -4,6 +4,9 @@
 
 #include "gemm.h"
 
+/* Rows this far apart, or a multiple, meet in the same few places of the L1 cache. */
+enum { PAGE_BYTES = 4096 };
+
 /* m, n, k of a call. */
 static gemm matmul_sizes(const bur_call *call)
 {
@@ -37,6 +40,10 @@ static void matmul(const bur_command *command, int thread, int threads)
     g.pack_b = attr->transpose_b ? pack_rows : pack_columns;
     g.a = (pack_source){.data = command->inputs[0], .stride = attr->transpose_a ? g.m : g.k};
     g.b = (pack_source){.data = command->inputs[1], .stride = attr->transpose_b ? g.k : g.n};
+    if (!attr->transpose_a && g.a.stride * 4 % PAGE_BYTES != 0) {
+        g.point_a = point_at_rows;
+        g.run = g.k;
+    }
     g.c = command->outputs[0];
     g.c_stride = g.n;
     if (kernel->call.n_inputs == 3) {

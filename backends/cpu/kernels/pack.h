@@ -88,13 +88,26 @@ static void pack_pointers(float *panel, int64_t pitch, const float *const *line,
             panel[p * pitch + i] = line[i][p];
 }
 
+/* Instead of packing lines, points at them where they lie, MR pointers for each run of consecutive
+ * steps of step .. step + depth. */
+typedef void point_function(const float **pointer, const pack_source *source, int64_t line,
+                            int64_t lines, int64_t step, int64_t depth);
+
+/* Rows of the matrix in memory are one run. */
+static void point_at_rows(const float **pointer, const pack_source *source, int64_t line,
+                          int64_t lines, int64_t step, int64_t depth)
+{
+    (void)depth;
+    for (int64_t i = 0; i < lines; i++)
+        pointer[i] = source->data + (line + i) * source->stride + step;
+}
+
 /* Lines are rows of the matrix in memory. */
 static void pack_rows(float *panel, int64_t pitch, const pack_source *source, int64_t line,
                       int64_t lines, int64_t width, int64_t step, int64_t depth)
 {
     const float *pointer[MAX_LINES];
-    for (int64_t i = 0; i < lines; i++)
-        pointer[i] = source->data + (line + i) * source->stride + step;
+    point_at_rows(pointer, source, line, lines, step, depth);
     pack_pointers(panel, pitch, pointer, lines, depth);
     pad_panel(panel, pitch, lines, width, depth);
 }

@@ -103,35 +103,41 @@ INLINE range windows_over(int64_t i, int64_t window, int64_t stride, int64_t pad
                    least(count, (i + pad) / stride + 1)};
 }
 
-/* dx of one pixel gathers from the windows that see it, so that no two threads write to one place.
- */
+/* One row of dx [iw, c] gathers from one row of windows, whose positions ky lie on it. */
+static void add_windows(const pool *v, float *dx, const float *dy, const uint8_t *index, int64_t ky)
+{
+    for (int64_t ox = 0; ox < v->ow; ox++) {
+        const int64_t x0 = ox * v->stride[1] - v->pad[1];
+        const range kx = inside(x0, v->window[1], v->iw);
+        for (int64_t c = 0; c < v->c; c += LANES) {
+            const int64_t n = least(LANES, v->c - c);
+            const vec d = load_first(dy + ox * v->c + c, n);
+            const ivec where = load_bytes(index + ox * v->c + c, n);
+            for (int64_t k = kx.begin; k < kx.end; k++) {
+                float *to = dx + (x0 + k) * v->c + c;
+                const ivec hit = where == (int32_t)(ky * v->window[1] + k);
+                store_first(to, load_first(to, n) + (vec)((ivec)d & hit), n);
+            }
+        }
+    }
+}
+
+/* Rows of dx are shared out, so that no two threads write to one place. */
 static void max_pool2d_grad(const bur_command *command, int thread, int threads)
 {
     const bur_call *call = &command->kernel->call;
     const pool v = pool_of(call, call->outputs[0].shape.dim, call->inputs[0].shape.dim);
-    const float *dy = command->inputs[0];
-    const uint8_t *index = command->inputs[1];
-    float *dx = command->outputs[0];
+    const int64_t dy_row = v.ow * v.c, dx_row = v.iw * v.c;
     const range rows = share(v.n * v.ih, 1, thread, threads);
     for (int64_t row = rows.begin; row < rows.end; row++) {
+        float *dx = (float *)command->outputs[0] + row * dx_row;
         const int64_t iy = row % v.ih, first = row / v.ih * v.oh;
         const range oys = windows_over(iy, v.window[0], v.stride[0], v.pad[0], v.oh);
-        for (int64_t ix = 0; ix < v.iw; ix++) {
-            const range oxs = windows_over(ix, v.window[1], v.stride[1], v.pad[1], v.ow);
-            for (int64_t c = 0; c < v.c; c += LANES) {
-                const int64_t n = least(LANES, v.c - c);
-                vec sum = {0};
-                for (int64_t oy = oys.begin; oy < oys.end; oy++)
-                    for (int64_t ox = oxs.begin; ox < oxs.end; ox++) {
-                        const int64_t at = ((first + oy) * v.ow + ox) * v.c + c;
-                        const int64_t place = (iy + v.pad[0] - oy * v.stride[0]) * v.window[1] +
-                                              ix + v.pad[1] - ox * v.stride[1];
-                        const ivec hit = load_bytes(index + at, n) == (int32_t)place;
-                        sum += (vec)((ivec)load_first(dy + at, n) & hit);
-                    }
-                store_first(dx + (row * v.iw + ix) * v.c + c, sum, n);
-            }
-        }
+        memset(dx, 0, 4 * (size_t)dx_row);
+        for (int64_t oy = oys.begin; oy < oys.end; oy++)
+            add_windows(&v, dx, (const float *)command->inputs[0] + (first + oy) * dy_row,
+                        (const uint8_t *)command->inputs[1] + (first + oy) * dy_row,
+                        iy + v.pad[0] - oy * v.stride[0]);
     }
 }
 

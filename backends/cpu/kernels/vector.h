@@ -128,9 +128,9 @@ INLINE vec load_first(const float *p, int64_t n)
 #elif defined(__AVX2__)
     return _mm256_maskload_ps(p, first_lanes(n));
 #else
-    vec v = {0};
-    for (int64_t i = 0; i < n; i++)
-        v[i] = p[i];
+    if (n == LANES)
+        return load(p);
+    const vec v = {n > 0 ? p[0] : 0, n > 1 ? p[1] : 0, n > 2 ? p[2] : 0, 0};
     return v;
 #endif
 }
@@ -142,6 +142,10 @@ INLINE void store_first(float *p, vec v, int64_t n)
 #elif defined(__AVX2__)
     _mm256_maskstore_ps(p, first_lanes(n), v);
 #else
+    if (n == LANES) {
+        store(p, v);
+        return;
+    }
     for (int64_t i = 0; i < n; i++)
         p[i] = v[i];
 #endif
@@ -155,9 +159,9 @@ INLINE vec fill_rest(vec v, int64_t n, float x)
 #elif defined(__AVX2__)
     return _mm256_blendv_ps(splat(x), v, (__m256)first_lanes(n));
 #else
-    for (int64_t i = n; i < LANES; i++)
-        v[i] = x;
-    return v;
+    if (n == LANES)
+        return v;
+    return (vec){n > 0 ? v[0] : x, n > 1 ? v[1] : x, n > 2 ? v[2] : x, x};
 #endif
 }
 
