@@ -238,7 +238,7 @@ static bur_status enumerate(bur_context *context, bur_device_info *out, int32_t 
 /* ---- the table ---- */
 
 /* Commands have run when run returns. */
-static bur_status sync(bur_device_handle *device)
+static bur_status device_sync(bur_device_handle *device)
 {
     (void)device;
     return BUR_OK;
@@ -294,7 +294,7 @@ static const bur_backend cpu = {
     .bind = bur__cpu_bind,
     .command_destroy = bur__cpu_command_destroy,
     .run = bur__cpu_run,
-    .sync = sync,
+    .sync = device_sync,
     .run_timed = bur__cpu_run_timed,
     .command_text = command_text,
 };

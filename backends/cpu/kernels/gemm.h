@@ -74,31 +74,35 @@ static void __attribute__((noinline)) activate_tile(const tile *t, int rows, int
 }
 
 /* Linear and relu are finished in registers, by a floor of -infinity or 0. */
-INLINE void store_tile(const tile *shared, vec sum[MR][NV], const int mr, const int nv)
+INLINE void store_tile(const tile *t, vec sum[MR][NV], const int mr, const int nv)
 {
-    const tile own = *shared, *t = &own; /* a copy: c could be the tile as far as stores tell */
-    const vec floor = splat(t->finish && t->activation == BUR_RELU ? 0.0f : -INFINITY);
-    UNROLL for (int v = 0; v < nv; v++)
+    /* Read before the first store: c could be the tile itself as far as the compiler knows. */
+    const int64_t c_stride = t->c_stride, last = t->last;
+    const bool add = t->add, finish = t->finish;
+    const float *bias = finish ? t->bias : NULL;
+    const vec floor = splat(finish && t->activation == BUR_RELU ? 0.0f : -INFINITY);
+    float *c = t->c;
+    UNROLL for (int v = 0; v < nv; v++, c += LANES)
     {
-        const bool whole = v + 1 < nv || t->last == LANES;
-        vec bias = {0};
-        if (t->finish && t->bias != NULL)
-            bias = whole ? load(t->bias + v * LANES) : load_first(t->bias + v * LANES, t->last);
+        const bool whole = v + 1 < nv || last == LANES;
+        vec shift = {0};
+        if (bias != NULL)
+            shift = whole ? load(bias + v * LANES) : load_first(bias + v * LANES, last);
         UNROLL for (int i = 0; i < mr; i++)
         {
-            float *c = t->c + i * t->c_stride + v * LANES;
-            vec y = sum[i][v] + bias;
-            if (t->add)
-                y += whole ? load(c) : load_first(c, t->last);
-            y = greater(floor, y);
+            float *y = c + i * c_stride;
+            vec value = sum[i][v] + shift;
+            if (add)
+                value += whole ? load(y) : load_first(y, last);
+            value = greater(floor, value);
             if (whole)
-                store(c, y);
+                store(y, value);
             else
-                store_first(c, y, t->last);
+                store_first(y, value, last);
         }
     }
-    if (t->finish && t->activation > BUR_RELU)
-        activate_tile(t, mr, (nv - 1) * LANES + t->last);
+    if (finish && t->activation > BUR_RELU)
+        activate_tile(t, mr, (nv - 1) * LANES + last);
 }
 
 /* sum += a b at one step, x[i] being line i's value. */
