@@ -13,6 +13,38 @@ int64_t bur__validation_count(int64_t samples, double split)
     return samples - (int64_t)floor((double)samples * (1 - split));
 }
 
+/* Zero is a default: without kind and rate it is Adam's, else that of the kind. */
+static bur_optimizer complete_optimizer(const bur_optimizer *optimizer)
+{
+    static const bur_optimizer_attr none;
+    if (optimizer->kind == BUR_SGD && optimizer->learning_rate == 0)
+        return bur_optimizer_default(BUR_ADAM);
+    bur_optimizer set = *optimizer;
+    const bur_optimizer standard = bur_optimizer_default(set.kind);
+    if (set.learning_rate == 0)
+        set.learning_rate = standard.learning_rate;
+    if (memcmp(&set.attr, &none, sizeof none) == 0)
+        set.attr = standard.attr;
+    return set;
+}
+
+static bur_status check_optimizer(const bur_optimizer *optimizer)
+{
+    const bur_optimizer_attr *attr = &optimizer->attr;
+    if ((unsigned)optimizer->kind >= BUR_OPTIMIZER_COUNT)
+        return bur_fail(BUR_E_ARG, "optimizer %d is unknown", (int)optimizer->kind);
+    if (!isfinite(optimizer->learning_rate) || optimizer->learning_rate < 0)
+        return bur_fail(BUR_E_ARG, "learning rate %g", (double)optimizer->learning_rate);
+    if (!(attr->momentum >= 0 && attr->momentum < 1))
+        return bur_fail(BUR_E_ARG, "momentum %g is not in [0, 1)", (double)attr->momentum);
+    if (!(attr->beta1 >= 0 && attr->beta1 < 1 && attr->beta2 >= 0 && attr->beta2 < 1))
+        return bur_fail(BUR_E_ARG, "beta1 %g and beta2 %g are not both in [0, 1)",
+                        (double)attr->beta1, (double)attr->beta2);
+    if (!(attr->epsilon >= 0))
+        return bur_fail(BUR_E_ARG, "epsilon %g is negative", (double)attr->epsilon);
+    return BUR_OK;
+}
+
 bur_status bur__fit_options(bur_fit_options *out, const bur_fit_options *options,
                             const bur_dataset_info *train)
 {
@@ -21,8 +53,7 @@ bur_status bur__fit_options(bur_fit_options *out, const bur_fit_options *options
     set.epochs = set.epochs == 0 ? 1 : set.epochs;
     set.accumulate = set.accumulate == 0 ? 1 : set.accumulate;
     set.snapshot_s = set.snapshot_s > 0 ? set.snapshot_s : 10;
-    if (set.optimizer.learning_rate == 0)
-        set.optimizer = bur_optimizer_default(BUR_ADAM);
+    set.optimizer = complete_optimizer(&set.optimizer);
     if (set.loss == BUR_LOSS_NONE)
         set.loss = train->classes > 0 ? BUR_LOSS_CROSS_ENTROPY : BUR_LOSS_MSE;
     if (set.batch < 1 || set.epochs < 1 || set.accumulate < 1)
@@ -35,8 +66,9 @@ bur_status bur__fit_options(bur_fit_options *out, const bur_fit_options *options
                         set.batch, set.accumulate);
     if (!(set.validation_split >= 0 && set.validation_split < 1))
         return bur_fail(BUR_E_ARG, "validation_split %g is not in [0, 1)", set.validation_split);
-    if (!isfinite(set.optimizer.learning_rate) || set.optimizer.learning_rate < 0)
-        return bur_fail(BUR_E_ARG, "learning rate %g", (double)set.optimizer.learning_rate);
+    BUR_TRY(check_optimizer(&set.optimizer));
+    if ((unsigned)set.loss >= BUR_LOSS_COUNT)
+        return bur_fail(BUR_E_ARG, "loss %d is unknown", (int)set.loss);
     if ((set.loss == BUR_LOSS_CROSS_ENTROPY) != (train->classes > 0))
         return bur_fail(BUR_E_ARG, "loss %s with %s", bur_loss_name(set.loss),
                         train->classes > 0 ? "class labels" : "values as targets");

@@ -45,7 +45,7 @@ typedef struct bur_fit_options {
     int64_t batch;           /* effective batch; 32 */
     int64_t epochs;          /* 1 */
     int64_t accumulate;      /* micro-batches per update; 1; must divide batch */
-    bur_optimizer optimizer; /* learning_rate 0: adam with its defaults */
+    bur_optimizer optimizer; /* all zero: adam; no learning_rate or no attr: the kind's defaults */
     bur_loss loss;           /* cross_entropy for classes, mse for values */
     double validation_split; /* the last share of the training samples, taken before shuffling */
     uint64_t seed;
