@@ -288,10 +288,16 @@ bur_status bur_session_read_totals(bur_session *session, float *totals)
                       BUR_RESULT_WORDS * sizeof *totals);
 }
 
+bur_status bur__session_write_totals(bur_session *session, const float *totals)
+{
+    return write_value(session, session->plan->graph->totals, totals,
+                       BUR_RESULT_WORDS * sizeof *totals);
+}
+
 bur_status bur_session_clear_totals(bur_session *session)
 {
     const float zero[BUR_RESULT_WORDS] = {0};
-    return write_value(session, session->plan->graph->totals, zero, sizeof zero);
+    return bur__session_write_totals(session, zero);
 }
 
 bur_status bur_session_read_output(bur_session *session, void *y, size_t bytes)

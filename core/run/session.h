@@ -47,6 +47,9 @@ struct bur_session {
 /* Where a value or buffer of the plan lies in the memory. */
 bur_place bur__session_place(const bur_session *session, int32_t buffer);
 
+/* Sets the sum of all results (see bur_session_read_totals). */
+bur_status bur__session_write_totals(bur_session *session, const float *totals);
+
 /* The address of a state tensor in host memory; NULL if the backend does not map its buffers. */
 const char *bur__session_map_state(const bur_session *session, int32_t index);
 

@@ -34,6 +34,10 @@ bur_status bur__trainer_snapshot(bur_trainer *trainer, bool at_once)
         trainer->snapshot = bur_alloc(trainer->context, snapshot_offset(session, n));
     if (trainer->snapshot == NULL)
         return BUR_E_NOMEM;
+    /* The first read waits for all that was queued: a device that failed is known before a byte of
+     * the old snapshot is gone. */
+    float totals[BUR_RESULT_WORDS];
+    BUR_TRY(bur_session_read_totals(session, totals));
     size_t offset = 0;
     for (int32_t i = 0; i < n; i++) {
         BUR_TRY(bur_session_read_state(session, i, trainer->snapshot + offset));
@@ -41,6 +45,9 @@ bur_status bur__trainer_snapshot(bur_trainer *trainer, bool at_once)
     }
     trainer->snapshot_ns = bur_time_ns();
     trainer->snapshot_updates = trainer->updates;
+    trainer->snapshot_step = trainer->step;
+    for (int32_t i = 0; i < BUR_RESULT_WORDS; i++)
+        trainer->snapshot_totals[i] = trainer->step > 0 ? totals[i] : 0;
     return BUR_OK;
 }
 
@@ -61,7 +68,9 @@ static bur_status rebind_on_cpu(bur_trainer *trainer, bur_device *cpu)
     for (int32_t i = 0; i < bur_session_state_count(session); i++)
         BUR_TRY(
             bur_session_write_state(session, i, trainer->snapshot + snapshot_offset(session, i)));
-    return BUR_OK;
+    trainer->updates = trainer->snapshot_updates;
+    trainer->step = trainer->snapshot_step;
+    return bur__session_write_totals(session, trainer->snapshot_totals);
 }
 
 bur_status bur__trainer_recover(bur_trainer *trainer, bur_status lost)
@@ -76,8 +85,6 @@ bur_status bur__trainer_recover(bur_trainer *trainer, bur_status lost)
     BUR_TRY(bur_device_open(&cpu, trainer->context, "cpu"));
     bur__trainer_unbind(trainer);
     BUR_TRY(rebind_on_cpu(trainer, cpu));
-    trainer->updates = trainer->snapshot_updates;
-    BUR_TRY(bur_session_clear_totals(bur_trainer_session(trainer)));
     bur_log(trainer->context, BUR_LOG_WARN, "train", "%s", note);
     return bur__trainer_tell(trainer, BUR_EVENT_NOTE, note);
 }

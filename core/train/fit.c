@@ -39,12 +39,13 @@ static bur_status update(bur_trainer *trainer, const bur_batch *batch)
     }
     BUR_TRY(bur_session_update(session));
     trainer->updates++;
+    trainer->step++;
     return BUR_OK;
 }
 
 typedef struct epoch_clock {
     int64_t start_ns, told_ns;
-    int64_t step, steps, samples;
+    int64_t steps, samples;
     int64_t epoch, last_epoch;
 } epoch_clock;
 
@@ -56,13 +57,13 @@ static bur_status tell_progress(bur_trainer *trainer, epoch_clock *clock)
     clock->told_ns = now_ns;
     const double seconds = (double)(now_ns - clock->start_ns) * 1e-9;
     const double steps_left =
-        (double)((clock->last_epoch - clock->epoch + 1) * clock->steps - clock->step);
+        (double)((clock->last_epoch - clock->epoch + 1) * clock->steps - trainer->step);
     bur_progress progress = {.epoch = clock->epoch,
                              .epochs = clock->last_epoch,
-                             .step = clock->step,
+                             .step = trainer->step,
                              .steps = clock->steps,
                              .samples_per_s = (double)clock->samples / seconds,
-                             .eta_s = seconds / (double)clock->step * steps_left};
+                             .eta_s = seconds / (double)trainer->step * steps_left};
     BUR_TRY(read_means(bur_trainer_session(trainer), &progress.loss, &progress.metric));
     if (!isfinite(progress.loss))
         return bur_fail(BUR_E_DIVERGED,
@@ -78,31 +79,24 @@ static bool over(const bur_trainer *trainer)
     return atomic_load(&trainer->stop) || (most > 0 && trainer->updates >= most);
 }
 
-/* All updates of an epoch. A lost device is replaced by the CPU, and the epoch goes on. */
+/* The epoch's updates that are still to come: all, or those after the snapshot that a lost device
+ * left. */
 static bur_status train_epoch(bur_trainer *trainer, epoch_clock *clock)
 {
+    bur_batch batch;
     BUR_TRY(bur_loader_start(trainer->loader, clock->epoch));
-    bur_status status = bur_session_clear_totals(bur_trainer_session(trainer));
+    for (int64_t i = 0; i < trainer->step; i++)
+        BUR_TRY(bur_loader_next(trainer->loader, &batch));
     while (!over(trainer)) {
-        bur_batch batch;
-        if (status == BUR_OK) {
-            BUR_TRY(bur_loader_next(trainer->loader, &batch));
-            if (batch.count == 0)
-                break;
-            status = update(trainer, &batch);
-        }
-        if (status == BUR_OK) {
-            clock->step++;
-            clock->samples += batch.count;
-            status = bur__trainer_snapshot(trainer, false);
-        }
-        if (status == BUR_OK)
-            status = tell_progress(trainer, clock);
-        if (status == BUR_E_LOST)
-            status = bur__trainer_recover(trainer, status);
-        BUR_TRY(status);
+        BUR_TRY(bur_loader_next(trainer->loader, &batch));
+        if (batch.count == 0)
+            break;
+        BUR_TRY(update(trainer, &batch));
+        clock->samples += batch.count;
+        BUR_TRY(bur__trainer_snapshot(trainer, false));
+        BUR_TRY(tell_progress(trainer, clock));
     }
-    return status;
+    return BUR_OK;
 }
 
 /* Adds up results over what a loader gives. */
@@ -137,6 +131,9 @@ static bur_status finish_epoch(bur_trainer *trainer, const epoch_clock *clock)
     row.updates = trainer->updates;
     if (trainer->validation_loader != NULL)
         BUR_TRY(evaluate(trainer, trainer->validation_loader, &row.val_loss, &row.val_metric));
+    /* A device that is lost from here on does not take the epoch with it. */
+    trainer->step = 0;
+    BUR_TRY(bur__trainer_snapshot(trainer, true));
     if (trainer->n_history < trainer->history_room)
         trainer->history[trainer->n_history++] = row;
     BUR_TRY(bur__trainer_tell(trainer, BUR_EVENT_EPOCH, &row));
@@ -146,6 +143,24 @@ static bur_status finish_epoch(bur_trainer *trainer, const epoch_clock *clock)
                         "; a lower learning rate than %g may help",
                         row.epoch, (double)trainer->options.optimizer.learning_rate);
     return BUR_OK;
+}
+
+/* One epoch and its row of the history. A lost device is replaced by the CPU, which repeats what
+ * came after the last snapshot. */
+static bur_status fit_epoch(bur_trainer *trainer, epoch_clock *clock)
+{
+    trainer->step = 0;
+    bur_status status = bur_session_clear_totals(bur_trainer_session(trainer));
+    for (;;) {
+        if (status == BUR_OK)
+            status = train_epoch(trainer, clock);
+        if (status == BUR_OK && trainer->step > 0)
+            status = finish_epoch(trainer, clock);
+        if (status != BUR_E_LOST)
+            return status;
+        BUR_TRY(bur__trainer_recover(trainer, status));
+        status = BUR_OK;
+    }
 }
 
 /* Room for the epochs of this call behind those of earlier ones. */
@@ -175,14 +190,8 @@ bur_status bur_trainer_fit(bur_trainer *trainer)
         epoch_clock clock = {.start_ns = bur_time_ns(), .epoch = epoch, .last_epoch = last};
         clock.told_ns = clock.start_ns;
         clock.steps = (samples + trainer->options.batch - 1) / trainer->options.batch;
-        BUR_TRY(train_epoch(trainer, &clock));
-        if (clock.step > 0) {
-            bur_status status = finish_epoch(trainer, &clock);
-            if (status == BUR_E_LOST)
-                status = bur__trainer_recover(trainer, status);
-            BUR_TRY(status);
-        }
-        if (atomic_load(&trainer->stop))
+        BUR_TRY(fit_epoch(trainer, &clock));
+        if (atomic_exchange(&trainer->stop, false))
             return bur_fail(BUR_E_STOPPED, "stopped after %" PRId64 " updates", trainer->updates);
         if (over(trainer))
             break;
@@ -190,17 +199,40 @@ bur_status bur_trainer_fit(bur_trainer *trainer)
     return BUR_OK;
 }
 
+/* A loader of another set than the run's own. Its batches are no larger than those the run has
+ * memory for: a training set smaller than the batch made it less. */
+static bur_status create_loader(bur_loader **out, bur_trainer *trainer, const bur_dataset *dataset)
+{
+    bur_loader_options options = bur__loader_options(&trainer->options, false);
+    int64_t most = 1;
+    for (int32_t i = 0; i < trainer->sessions.count; i++)
+        if (trainer->sessions.list[i].batch > most)
+            most = trainer->sessions.list[i].batch;
+    options.batch = options.batch < most ? options.batch : most;
+    return bur_loader_create(out, trainer->context, dataset, &options);
+}
+
 bur_status bur_trainer_evaluate(bur_trainer *trainer, const bur_dataset *dataset, double *loss,
                                 double *metric)
 {
     if (trainer == NULL || dataset == NULL || loss == NULL || metric == NULL)
         return bur_fail(BUR_E_ARG, "bur_trainer_evaluate: NULL argument");
-    if (dataset == trainer->test)
-        return evaluate(trainer, trainer->test_loader, loss, metric);
-    const bur_loader_options options = bur__loader_options(&trainer->options, false);
-    bur_loader *loader = NULL;
-    BUR_TRY(bur_loader_create(&loader, trainer->context, dataset, &options));
-    const bur_status status = evaluate(trainer, loader, loss, metric);
-    bur_loader_destroy(loader);
+    BUR_TRY(bur__run_check_data(trainer->recipe, bur_dataset_describe(dataset)));
+    const bool own = dataset == trainer->test;
+    bur_loader *loader = trainer->test_loader;
+    if (!own)
+        BUR_TRY(create_loader(&loader, trainer, dataset));
+    const int32_t n_sessions = trainer->sessions.count;
+    bur_status status = evaluate(trainer, loader, loss, metric);
+    if (status == BUR_E_LOST) {
+        status = bur__trainer_recover(trainer, status);
+        if (status == BUR_OK)
+            status = evaluate(trainer, loader, loss, metric);
+    } else {
+        /* Sessions for this set's batch sizes alone: others will follow. */
+        bur__run_sessions_keep(&trainer->sessions, n_sessions);
+    }
+    if (!own)
+        bur_loader_destroy(loader);
     return status;
 }

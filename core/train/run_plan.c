@@ -120,18 +120,22 @@ bur_status bur__run_sessions_add(bur_run_sessions *sessions, const bur_recipe *r
     return BUR_OK;
 }
 
-void bur__run_sessions_destroy(bur_run_sessions *sessions)
+void bur__run_sessions_keep(bur_run_sessions *sessions, int32_t count)
 {
-    for (int32_t i = 0; i < sessions->count; i++) {
-        bur_session_destroy(sessions->list[i].session);
-        bur_plan_destroy(sessions->list[i].plan);
-        bur_graph_destroy(sessions->list[i].graph);
+    while (sessions->count > count) {
+        const bur_run_session *last = &sessions->list[--sessions->count];
+        bur_session_destroy(last->session);
+        bur_plan_destroy(last->plan);
+        bur_graph_destroy(last->graph);
     }
-    sessions->count = 0;
 }
 
-/* The model's input and output must be the data's. */
-static bur_status check_data(const bur_recipe *recipe, const bur_dataset_info *data)
+void bur__run_sessions_destroy(bur_run_sessions *sessions)
+{
+    bur__run_sessions_keep(sessions, 0);
+}
+
+bur_status bur__run_check_data(const bur_recipe *recipe, const bur_dataset_info *data)
 {
     const bur_desc *x = bur_recipe_input_desc(recipe), *y = bur_recipe_output_desc(recipe);
     if (x == NULL || y == NULL)
@@ -189,9 +193,9 @@ bur_status bur__run_sessions_plan(bur_run_sessions *out, const bur_recipe *recip
                                   const bur_dataset_info *train, const bur_dataset_info *test,
                                   const bur_fit_options *options)
 {
-    BUR_TRY(check_data(recipe, train));
+    BUR_TRY(bur__run_check_data(recipe, train));
     if (test != NULL)
-        BUR_TRY(check_data(recipe, test));
+        BUR_TRY(bur__run_check_data(recipe, test));
     bur_run_sessions sessions = {.count = 0};
     const bur_status status =
         plan_sessions(&sessions, recipe, target, fallback, train, test, options);

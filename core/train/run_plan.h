@@ -38,7 +38,12 @@ bur_status bur__run_sessions_add(bur_run_sessions *sessions, const bur_recipe *r
                                  const bur_target *target, const bur_target *fallback,
                                  const bur_fit_options *options, bur_mode mode, int64_t batch,
                                  bur_run_session **out);
+/* Destroys all but the first `count`. */
+void bur__run_sessions_keep(bur_run_sessions *sessions, int32_t count);
 void bur__run_sessions_destroy(bur_run_sessions *sessions);
+
+/* The model's input and output must be the data's (BUR_E_SHAPE). */
+bur_status bur__run_check_data(const bur_recipe *recipe, const bur_dataset_info *data);
 
 /* Sums up bytes and budget of planned sessions. */
 bur_status bur__run_plan_sum(bur_run_plan *out, const bur_run_sessions *sessions,

@@ -75,6 +75,13 @@ void bur__trainer_unbind(bur_trainer *trainer)
 bur_status bur__trainer_session(bur_trainer *trainer, bur_mode mode, int64_t batch,
                                 bur_session **out)
 {
+    for (int32_t i = 0; i < trainer->sessions.count; i++) {
+        const bur_run_session *known = &trainer->sessions.list[i];
+        if (known->mode == mode && known->batch == batch) {
+            *out = known->session;
+            return BUR_OK;
+        }
+    }
     bur_device *cpu = NULL;
     BUR_TRY(bur_device_open(&cpu, trainer->context, "cpu"));
     const bur_target target = bur_device_target(trainer->device), fallback = bur_device_target(cpu);

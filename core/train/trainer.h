@@ -20,13 +20,16 @@ struct bur_trainer {
     const bur_dataset *test;         /* the caller's; may be NULL */
     bur_loader *loader, *validation_loader, *test_loader;
 
-    /* Host copies of parameters and optimizer state, for a device without mapped memory. */
+    /* Host copy of parameters and optimizer state, for a device without mapped memory, and where
+     * the run was then. */
     char *snapshot;
-    int64_t snapshot_ns, snapshot_updates;
+    int64_t snapshot_ns, snapshot_updates, snapshot_step;
+    float snapshot_totals[BUR_RESULT_WORDS];
 
     bur_epoch *history;
     int64_t n_history, history_room;
     int64_t updates; /* optimizer steps so far */
+    int64_t step;    /* of these, in the present epoch */
     atomic_bool stop;
 };
 
@@ -43,7 +46,8 @@ bur_scalars bur__trainer_scalars(const bur_trainer *trainer, int64_t weight_sum)
 
 /* Copies the state to the host if its time has come (or at once). */
 bur_status bur__trainer_snapshot(bur_trainer *trainer, bool at_once);
-/* After a device was lost: goes on on the CPU from the last snapshot. */
+/* After a device was lost: brings parameters, totals and position of the last snapshot back, on the
+ * CPU. Gives `lost` back if that cannot be. */
 bur_status bur__trainer_recover(bur_trainer *trainer, bur_status lost);
 
 /* Tells the caller; BUR_OK without a callback. */
