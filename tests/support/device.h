@@ -21,6 +21,9 @@ bool test_devices_open(test_device *devices, int32_t *count);
 
 /* The names in that variable; prepares the environment for the drivers they need. */
 const char *test_expected_devices(void);
+/* Whether `word` of that list means the device: "pocl", "rusticl", or part of its driver's or its
+ * own description. */
+bool test_device_is(const bur_device_info *info, const char *word);
 /* Whether every expected device is among these; if not, says on stderr which is missing. */
 bool test_expected_are_there(const bur_device_info *const *infos, int32_t count);
 

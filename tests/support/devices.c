@@ -12,7 +12,7 @@ static const char *const driver_names[][2] = {
     {"rusticl", "rusticl"},
 };
 
-static bool device_matches(const bur_device_info *info, const char *word)
+bool test_device_is(const bur_device_info *info, const char *word)
 {
     for (size_t i = 0; i < sizeof driver_names / sizeof *driver_names; i++)
         if (strcmp(word, driver_names[i][0]) == 0)
@@ -85,7 +85,7 @@ bool test_expected_are_there(const bur_device_info *const *infos, int32_t count)
          word = strtok_r(NULL, ", ", &rest)) {
         bool found = false;
         for (int32_t i = 0; i < count; i++)
-            found = found || device_matches(infos[i], word);
+            found = found || test_device_is(infos[i], word);
         if (!found) {
             fprintf(stderr, "device '%s' of BURTHEN_TEST_DEVICES=%s was not found\n", word,
                     expected);
