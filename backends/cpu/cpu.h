@@ -4,10 +4,11 @@
 
 #include <burthen/backend.h>
 
+#include <stdatomic.h>
+
 /* Runs one thread's share of a command. Every thread of the team calls it with its own `thread`;
  * the function splits the work by (thread, threads) alone, so that equal thread counts give equal
- * bits. A function that works in phases puts `#pragma omp barrier` between them, reached by all
- * threads. */
+ * bits. A function that works in phases calls bur__cpu_wait between them, in every thread. */
 typedef void bur_cpu_function(const bur_command *command, int thread, int threads);
 
 /* One way to carry out one operator. What is NULL is not needed. */
@@ -67,12 +68,19 @@ struct bur_command {
 
 enum { BUR_CPU_BUCKETS = 256 };
 
+/* Where a team meets; see bur__cpu_wait. */
+typedef struct bur_cpu_barrier {
+    _Alignas(64) atomic_int arrived; /* threads of this round */
+    _Alignas(64) atomic_uint round;
+} bur_cpu_barrier;
+
 struct bur_device_handle {
     bur_context *context;
     bur_device_info info;
     const bur_cpu_isa *isa;
     int threads;
     const char *failed; /* text of a kernel that could not run; from then on the device is lost */
+    bur_cpu_barrier barrier;
     bur_kernel *kernels[BUR_CPU_BUCKETS];
 };
 
@@ -116,6 +124,12 @@ bur_status bur__cpu_build(bur_kernel **out, bur_device_handle *device, const bur
 bur_status bur__cpu_bind(bur_command **out, bur_kernel *kernel, const bur_place *inputs,
                          const bur_place *outputs, const bur_place *scratch);
 void bur__cpu_command_destroy(bur_command *command);
+
+/* Returns when all `threads` threads of the running team have called it; at once for a team of one.
+ * Not OpenMP's barrier: that one spins for milliseconds, in which a machine with other work to do
+ * gets nothing done, the thread that is waited for included. This one spins for microseconds, then
+ * yields. */
+void bur__cpu_wait(bur_device_handle *device, int threads);
 
 /* run.c: runs commands in order; where ns is given, ns[i] is the time of commands[i]. */
 bur_status bur__cpu_run(bur_device_handle *device, bur_command *const *commands, int32_t count);

@@ -2,6 +2,7 @@
 #include "cpu.h"
 
 #include <omp.h>
+#include <sched.h>
 
 #if defined(__SSE2__)
 #include <immintrin.h>
@@ -35,9 +36,43 @@ static void restore_mode(uint64_t mode)
 #endif
 }
 
+static void relax(void)
+{
+#if defined(__SSE2__)
+    _mm_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+enum { SPINS = 1000 }; /* some ten microseconds */
+
+void bur__cpu_wait(bur_device_handle *device, int threads)
+{
+    if (threads < 2)
+        return;
+    bur_cpu_barrier *barrier = &device->barrier;
+    const unsigned int round = atomic_load_explicit(&barrier->round, memory_order_relaxed);
+    if (atomic_fetch_add_explicit(&barrier->arrived, 1, memory_order_acq_rel) == threads - 1) {
+        atomic_store_explicit(&barrier->arrived, 0, memory_order_relaxed);
+        atomic_store_explicit(&barrier->round, round + 1, memory_order_release);
+        return;
+    }
+    int spins = 0;
+    while (atomic_load_explicit(&barrier->round, memory_order_acquire) == round) {
+        if (spins < SPINS) {
+            spins++;
+            relax();
+        } else {
+            sched_yield();
+        }
+    }
+}
+
 /* One thread's part of all commands. Neighbours that thread 0 runs alone need no barrier between
  * them, except to be timed. */
-static void run_share(bur_command *const *commands, int32_t count, int64_t *ns)
+static void run_share(bur_device_handle *device, bur_command *const *commands, int32_t count,
+                      int64_t *ns)
 {
     const int thread = omp_get_thread_num(), threads = omp_get_num_threads();
     const uint64_t mode = flush_denormals();
@@ -49,9 +84,8 @@ static void run_share(bur_command *const *commands, int32_t count, int64_t *ns)
         else if (thread == 0)
             command->run(command, 0, 1);
         const bool wait = i + 1 < count && !(command->alone && commands[i + 1]->alone);
-        if (threads > 1 && (wait || ns != NULL)) {
-#pragma omp barrier
-        }
+        if (wait || ns != NULL)
+            bur__cpu_wait(device, threads);
         if (ns != NULL && thread == 0) {
             const int64_t now_ns = bur_time_ns();
             ns[i] = now_ns - begin_ns;
@@ -61,13 +95,14 @@ static void run_share(bur_command *const *commands, int32_t count, int64_t *ns)
     restore_mode(mode);
 }
 
-static void run_team(int threads, bur_command *const *commands, int32_t count, int64_t *ns)
+static void run_team(bur_device_handle *device, bur_command *const *commands, int32_t count,
+                     int64_t *ns)
 {
     bool all_alone = true;
     for (int32_t i = 0; i < count; i++)
         all_alone &= commands[i]->alone;
-#pragma omp parallel num_threads(all_alone ? 1 : threads)
-    run_share(commands, count, ns);
+#pragma omp parallel num_threads(all_alone ? 1 : device->threads)
+    run_share(device, commands, count, ns);
 }
 
 static void run_outside(const bur_command *command, int64_t *ns)
@@ -96,7 +131,7 @@ bur_status bur__cpu_run_timed(bur_device_handle *device, bur_command *const *com
         int64_t *ns_here = ns == NULL ? NULL : ns + i;
         const int32_t length = length_of_run(commands + i, count - i);
         if (length > 0)
-            run_team(device->threads, commands + i, length, ns_here);
+            run_team(device, commands + i, length, ns_here);
         else
             run_outside(commands[i], ns_here);
         i += length > 0 ? length : 1;

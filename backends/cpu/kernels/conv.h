@@ -348,7 +348,7 @@ static void multiply_groups(const grouped *all, const bur_command *command, int 
             gemm_work(&g, parts, worker, command->scratch, i * all->c_offset, c_floats);
         }
     if (parts.k > 1) {
-        team_wait(threads);
+        team_wait(command, threads);
         gemm_add_up(&all->first, parts, command->scratch, c_floats, thread, threads);
     }
 }

@@ -19,7 +19,7 @@ static size_t loss_scratch(const bur_device_info *info, const bur_call *call, in
 /* Adds the parts up in order. */
 static void finish_loss(const bur_command *command, int thread, int threads)
 {
-    team_wait(threads);
+    team_wait(command, threads);
     if (thread != 0)
         return;
     const loss_part *part = command->scratch;

@@ -55,7 +55,7 @@ static void matmul(const bur_command *command, int thread, int threads)
     for (int32_t w = thread; w < parts.m * parts.n * parts.k; w += threads)
         gemm_work(&g, parts, w, command->scratch, 0, g.m * g.n);
     if (parts.k > 1) {
-        team_wait(threads);
+        team_wait(command, threads);
         gemm_add_up(&g, parts, command->scratch, g.m * g.n, thread, threads);
     }
 }

@@ -108,7 +108,7 @@ INLINE void sum_columns(const bur_command *command, int thread, int threads, con
     else
         WITH_ACTIVATION(activation, SUM);
 #undef SUM
-    team_wait(threads);
+    team_wait(command, threads);
     finish_sums(db, command->scratch, c, pitch, thread, threads);
 }
 

@@ -18,13 +18,10 @@ INLINE range share(int64_t total, int64_t unit, int64_t part, int64_t parts)
 
 enum { CACHE_LINE_FLOATS = 16 };
 
-/* Waits for the team between two phases of a kernel; a kernel that runs alone has nobody to wait
- * for. */
-INLINE void team_wait(int threads)
+/* Between two phases of a kernel. */
+INLINE void team_wait(const bur_command *command, int threads)
 {
-    if (threads > 1) {
-#pragma omp barrier
-    }
+    bur__cpu_wait(command->kernel->device, threads);
 }
 
 static size_t no_scratch(const bur_device_info *info, const bur_call *call, int32_t threads)
