@@ -1,4 +1,4 @@
-/* The context's insides, for core/base and core/run. */
+/* The context's insides, for core/base, core/run and core/train. */
 #ifndef BUR_BASE_CONTEXT_H
 #define BUR_BASE_CONTEXT_H
 
@@ -15,6 +15,9 @@ struct bur_context {
 
     atomic_uint_least64_t calls;
     atomic_size_t live_bytes, peak_bytes;
+
+    /* This process's pages when the context's first run was planned, less what the context held. */
+    atomic_uint_least64_t runtime_bytes;
 
     /* Backends and opened devices; made by core/run when first asked for. */
     void *devices;

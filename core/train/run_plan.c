@@ -1,5 +1,6 @@
 /* Plans of runs: the sessions they need, their bytes, their budget. */
 #include "run_plan.h"
+#include "../base/context.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -269,12 +270,21 @@ static host_budget read_host_budget(const bur_device_info *info, bool on_host)
                          host.limit_bytes > 0 ? "memory limit (cgroup)" : "RAM"};
 }
 
-/* Resident pages of program and libraries now, and what threads and library kernels add. */
-static uint64_t runtime_bytes(const bur_target *target)
+/* Resident pages of program and libraries, and what threads and library kernels add. They are read
+ * once for a context and go on with what it holds: a second plan of the same run must give the same
+ * bytes, though the process has grown by the pages that the first plan took and gave back. */
+static uint64_t runtime_bytes(bur_context *context, const bur_target *target)
 {
-    bur_host_memory host = {0};
-    const uint64_t now = bur_host_memory_read(&host) == BUR_OK ? host.resident_bytes : 16ULL * MIB;
-    return now + 8ULL * MIB + (uint64_t)target->threads * (MIB / 4);
+    const uint64_t held = bur_context_memory(context).live_bytes;
+    uint64_t own = atomic_load(&context->runtime_bytes);
+    if (own == 0) {
+        bur_host_memory host = {0};
+        const uint64_t floor = 16ULL * MIB;
+        const uint64_t now = bur_host_memory_read(&host) == BUR_OK ? host.resident_bytes : 0;
+        own = now > held + floor ? now - held : floor;
+        atomic_store(&context->runtime_bytes, own);
+    }
+    return own + held + 8ULL * MIB + (uint64_t)target->threads * (MIB / 4);
 }
 
 static void judge(bur_run_plan *out, const bur_target *target, const bur_fit_options *options)
@@ -323,7 +333,7 @@ bur_status bur__run_plan_sum(bur_run_plan *out, const bur_run_sessions *sessions
     plan.bytes[BUR_BYTES_DATASET] = train->bytes + (test == NULL ? 0 : test->bytes);
     /* A backend that maps its buffers is saved from in place; else a host copy is kept. */
     plan.bytes[BUR_BYTES_CHECKPOINT] = target->backend->map != NULL ? 0 : state_bytes(&plan);
-    plan.bytes[BUR_BYTES_RUNTIME] = runtime_bytes(target);
+    plan.bytes[BUR_BYTES_RUNTIME] = runtime_bytes(bur_recipe_context(recipe), target);
     for (int32_t c = 0; c < BUR_BYTE_CLASS_COUNT; c++)
         plan.peak_bytes += plan.bytes[c];
     judge(&plan, target, options);
