@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { MAX_COLUMNS = 24, CELL_BYTES = 192 };
@@ -12,6 +13,17 @@ enum { MAX_COLUMNS = 24, CELL_BYTES = 192 };
 json_t *cli_real(double value)
 {
     return isfinite(value) ? json_real(value) : json_null();
+}
+
+json_t *cli_real_f32(double value)
+{
+    char text[CLI_NUMBER_TEXT];
+    for (int digits = 6; digits <= 9; digits++) { /* 9 tell every float apart */
+        snprintf(text, sizeof text, "%.*g", digits, value);
+        if (strtof(text, NULL) == (float)value)
+            break;
+    }
+    return cli_real(strtod(text, NULL));
 }
 
 json_t *cli_count(uint64_t value)

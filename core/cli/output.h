@@ -35,6 +35,8 @@ int cli_output(int32_t format, json_t *result, const char *rows, const cli_colum
 
 /* A number, or null for what is no number. */
 json_t *cli_real(double value);
+/* The shortest decimal that names the float nearest to `value`: 0.001, not 0.001000000047. */
+json_t *cli_real_f32(double value);
 /* A positive count, or null for 0. */
 json_t *cli_count(uint64_t value);
 json_t *cli_shape_json(const bur_shape *shape);

@@ -96,8 +96,8 @@ json_t *cli_epoch_json(const bur_epoch *epoch, const char *metric)
                      cli_real(epoch->loss), "val_loss", cli_real(epoch->val_loss), metric,
                      cli_real(epoch->metric), val_metric, cli_real(epoch->val_metric), "seconds",
                      cli_real(epoch->seconds), "samples_per_s", cli_real(epoch->samples_per_s),
-                     "lr", cli_real(epoch->learning_rate), "updates", (json_int_t)epoch->updates,
-                     "wait_s", cli_real(epoch->wait_s));
+                     "lr", cli_real_f32(epoch->learning_rate), "updates",
+                     (json_int_t)epoch->updates, "wait_s", cli_real(epoch->wait_s));
 }
 
 int cli_refuse_plan(const bur_run_plan *plan, bool is_host, int64_t largest, int64_t parts)
