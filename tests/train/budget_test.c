@@ -120,6 +120,21 @@ static void test_train_budget__a_budget_for_no_sample_at_all_says_so(void **stat
     scene_close(&s);
 }
 
+/* However the process grows meanwhile by what is not of the run: planning itself leaves pages. */
+static void test_train_budget__a_second_plan_of_a_run_has_the_same_bytes(void **state)
+{
+    (void)state;
+    scene s;
+    scene_open(&s);
+    const uint64_t peak = peak_of(&s, 64);
+    void *pages = malloc(16 * MIB);
+    assert_non_null(pages);
+    memset(pages, 1, 16 * MIB);
+    assert_true(peak_of(&s, 64) == peak);
+    free(pages);
+    scene_close(&s);
+}
+
 static void test_train_budget__a_larger_batch_never_takes_less(void **state)
 {
     (void)state;
@@ -129,7 +144,6 @@ static void test_train_budget__a_larger_batch_never_takes_less(void **state)
     for (int64_t batch = 16; batch <= 1024; batch *= 2) {
         const uint64_t peak = peak_of(&s, batch);
         assert_true(peak > last);
-        assert_true(peak_of(&s, batch) == peak); /* planning takes nothing away */
         last = peak;
     }
     scene_close(&s);
