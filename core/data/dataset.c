@@ -96,6 +96,7 @@ bur_status bur__dataset_create(bur_dataset **out, bur_context *context,
     }
     dataset->x = dataset->own_x;
     dataset->target = dataset->own_target;
+    dataset->info.loaded = true;
     *out = dataset;
     return BUR_OK;
 }
@@ -149,6 +150,7 @@ bur_status bur_dataset_view(bur_dataset **out, const bur_dataset *parent, int64_
     view->own_name = NULL;
     view->info.count = count;
     view->info.bytes = 0;
+    view->info.loaded = false;
     view->x += (size_t)(first * parent->x_count) * bur_dtype_bytes(parent->x_dtype);
     view->target += (size_t)(first * parent->target_count) * bur_dtype_bytes(parent->target_dtype);
     *out = view;

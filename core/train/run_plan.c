@@ -272,10 +272,12 @@ static host_budget read_host_budget(const bur_device_info *info, bool on_host)
 
 /* Resident pages of program and libraries, and what threads and library kernels add. They are read
  * once for a context and go on with what it holds: a second plan of the same run must give the same
- * bytes, though the process has grown by the pages that the first plan took and gave back. */
-static uint64_t runtime_bytes(bur_context *context, const bur_target *target)
+ * bytes, though the process has grown by the pages that the first plan took and gave back. Data
+ * that are loaded already count as data. */
+static uint64_t runtime_bytes(bur_context *context, const bur_target *target, size_t loaded_bytes)
 {
-    const uint64_t held = bur_context_memory(context).live_bytes;
+    const uint64_t live = bur_context_memory(context).live_bytes;
+    const uint64_t held = live > loaded_bytes ? live - loaded_bytes : 0;
     uint64_t own = atomic_load(&context->runtime_bytes);
     if (own == 0) {
         bur_host_memory host = {0};
@@ -333,7 +335,9 @@ bur_status bur__run_plan_sum(bur_run_plan *out, const bur_run_sessions *sessions
     plan.bytes[BUR_BYTES_DATASET] = train->bytes + (test == NULL ? 0 : test->bytes);
     /* A backend that maps its buffers is saved from in place; else a host copy is kept. */
     plan.bytes[BUR_BYTES_CHECKPOINT] = target->backend->map != NULL ? 0 : state_bytes(&plan);
-    plan.bytes[BUR_BYTES_RUNTIME] = runtime_bytes(bur_recipe_context(recipe), target);
+    const size_t loaded_bytes =
+        (train->loaded ? train->bytes : 0) + (test != NULL && test->loaded ? test->bytes : 0);
+    plan.bytes[BUR_BYTES_RUNTIME] = runtime_bytes(bur_recipe_context(recipe), target, loaded_bytes);
     for (int32_t c = 0; c < BUR_BYTE_CLASS_COUNT; c++)
         plan.peak_bytes += plan.bytes[c];
     judge(&plan, target, options);

@@ -22,6 +22,7 @@ typedef struct bur_dataset_info {
     int32_t classes;  /* labels are i32 in [0, classes); 0: the targets are values */
     bur_shape target; /* of one target if values (f32), else rank 0 */
     size_t bytes;     /* held in memory for these samples (a view holds none of its own) */
+    bool loaded;      /* these bytes are allocated from the context now */
 } bur_dataset_info;
 
 /** Training and test part; test may be NULL. */
