@@ -20,7 +20,7 @@ static const char *list_with(const char *folder, bur_context **context, int32_t 
     return note;
 }
 
-static void test_run_device__a_crashing_driver_costs_a_note(void **state)
+static void test_opencl_driver__a_crashing_driver_costs_a_note(void **state)
 {
     (void)state;
     bur_context *context = NULL;
@@ -30,7 +30,7 @@ static void test_run_device__a_crashing_driver_costs_a_note(void **state)
     bur_context_destroy(context);
 }
 
-static void test_run_device__a_hanging_driver_costs_its_time_limit_and_a_note(void **state)
+static void test_opencl_driver__a_hanging_driver_costs_its_time_limit_and_a_note(void **state)
 {
     (void)state;
     bur_context *context = NULL;
@@ -42,7 +42,7 @@ static void test_run_device__a_hanging_driver_costs_its_time_limit_and_a_note(vo
     bur_context_destroy(context);
 }
 
-static void test_run_device__a_missing_module_is_no_device(void **state)
+static void test_opencl_driver__a_missing_module_is_no_device(void **state)
 {
     (void)state;
     bur_context *context = NULL;
@@ -57,7 +57,7 @@ static void test_run_device__a_missing_module_is_no_device(void **state)
 }
 
 /* Training on the CPU asks no driver at all. */
-static void test_run_device__opening_the_cpu_asks_no_driver(void **state)
+static void test_opencl_driver__opening_the_cpu_asks_no_driver(void **state)
 {
     (void)state;
     char path[512];
