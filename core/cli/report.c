@@ -28,7 +28,7 @@ json_t *cli_run_plan_json(const bur_run_plan *plan)
 
 void cli_bytes_text_by_class(char *text, size_t size, const uint64_t *bytes)
 {
-    enum { MOST_CLASSES = 5 };
+    enum { MOST_CLASSES = 4 };
     uint64_t left[BUR_BYTE_CLASS_COUNT], rest = 0;
     size_t used = 0;
     char number[CLI_NUMBER_TEXT];
