@@ -17,9 +17,8 @@ make_root()
     cp "$BUILD/bin/burthen" "$root/opt/bin"
     cp -rL "$BUILD"/lib/libburthen.so.0 "$root/opt/lib"
     [ ! -d "$BUILD/lib/burthen" ] || cp -r "$BUILD/lib/burthen" "$root/opt/lib"
-    # ThreadSanitizer needs what tells it of the OpenMP runtime's order, see .ci/run.
-    ldd "$BUILD/bin/burthen" "$BUILD/lib/libburthen.so.0" ${OMP_TOOL_LIBRARIES:-} |
-        grep -oE '/[^ ]+\.so[^ :]*' | grep -v "^$BUILD/" | sort -u >"$folder/libraries"
+    ldd "$BUILD/bin/burthen" "$BUILD/lib/libburthen.so.0" |
+        grep -oE '/[^ ]+\.so[^ ]*' | grep -v "^$BUILD" | sort -u >"$folder/libraries"
     if grep -iE 'opencl|clblast' "$folder/libraries"; then
         fail "program or library link OpenCL themselves"
     fi
@@ -40,8 +39,7 @@ burthen()
             mount --rbind "/$place" "$root/$place"
         done
         PATH=$PATH:/usr/sbin:/sbin
-        exec env -i HOME=/tmp ${OMP_TOOL_LIBRARIES:+OMP_TOOL_LIBRARIES="$OMP_TOOL_LIBRARIES"} \
-            TSAN_OPTIONS="${TSAN_OPTIONS:-}" LD_LIBRARY_PATH=/opt/lib PATH=/opt/bin "$(command -v chroot)" "$root" /opt/bin/burthen "$@"
+        exec env -i HOME=/tmp LD_LIBRARY_PATH=/opt/lib PATH=/opt/bin "$(command -v chroot)" "$root" /opt/bin/burthen "$@"
     ' sh "$root" "$@"
 }
 
