@@ -14,7 +14,7 @@ check_output()
 
 test_package_install__a_cmake_project_finds_builds_and_runs()
 {
-    cmake -S . -B build -D CMAKE_PREFIX_PATH="$prefix" >/dev/null
+    cmake -S . -B build -G Ninja -D CMAKE_PREFIX_PATH="$prefix" >/dev/null
     cmake --build build >/dev/null
     check_output build/consumer
 }
@@ -22,7 +22,7 @@ test_package_install__a_cmake_project_finds_builds_and_runs()
 test_package_install__a_newer_minor_version_is_not_offered()
 {
     sed -i 's/burthen 0.1 /burthen 0.2 /' CMakeLists.txt
-    if cmake -S . -B build -D CMAKE_PREFIX_PATH="$prefix" >out 2>&1; then
+    if cmake -S . -B build -G Ninja -D CMAKE_PREFIX_PATH="$prefix" >out 2>&1; then
         fail "0.1.0 was taken for 0.2"
     fi
     grep -q 'compatible with requested version' out
