@@ -87,6 +87,8 @@ test_() {
     cmake --preset default -D CMAKE_C_COMPILER=gcc >/dev/null
     cmake --build --preset default
     say "Testing"
+    # tests and whatever else runs share the processors, see backends/cpu/README.md
+    export GOMP_SPINCOUNT=1000
     ctest --preset default -LE long --output-on-failure
 }
 

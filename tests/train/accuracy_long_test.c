@@ -64,9 +64,12 @@ static double train(scene *s, bur_device *device, const char *model, int64_t epo
     assert_ok(bur_trainer_fit(trainer));
     assert_ok(bur_trainer_evaluate(trainer, s->data.test, &loss, &accuracy));
     assert_ptr_equal(bur_trainer_device(trainer), device); /* it was not lost on the way */
-    print_message("%s on %s, %d epochs, seed %d: test accuracy %.4f, %.0f s\n", model,
-                  test_run_label(device), (int)epochs, (int)seed, accuracy,
-                  (double)(bur_time_ns() - start_ns) * 1e-9);
+    int64_t rows = 0;
+    const bur_epoch *history = bur_trainer_history(trainer, &rows);
+    assert_int_equal(rows, epochs);
+    print_message("%s on %s, %d epochs, seed %d: training loss %.4f, test accuracy %.4f, %.0f s\n",
+                  model, test_run_label(device), (int)epochs, (int)seed, history[rows - 1].loss,
+                  accuracy, (double)(bur_time_ns() - start_ns) * 1e-9);
     bur_trainer_destroy(trainer);
     bur_recipe_destroy(recipe);
     return accuracy;
@@ -118,7 +121,16 @@ static void test_train_accuracy_long__the_cnn_beats_the_linear_model_by_5_points
     scene_close(&s);
 }
 
-/* Not on llvmpipe, where it takes a day. */
+static double train_each_seed(scene *s, bur_device *device)
+{
+    double sum = 0;
+    for (uint64_t seed = 1; seed <= SEEDS; seed++)
+        sum += train(s, device, "cnn", 5, seed);
+    return sum / SEEDS;
+}
+
+/* Means over the seeds: rounding sends two devices' runs apart, and five epochs from one seed then
+ * differ by as much as from two seeds, up to a point. Not on llvmpipe, where it takes a day. */
 static void test_train_accuracy_long__the_cnn_is_as_good_on_an_opencl_device(void **state)
 {
     (void)state;
@@ -127,13 +139,14 @@ static void test_train_accuracy_long__the_cnn_is_as_good_on_an_opencl_device(voi
     int compared = 0;
     scene_open(&s);
     const int32_t count = test_run_devices(devices, s.context);
-    const double cpu = train(&s, devices[0], "cnn", 5, 1);
+    const double cpu = count > 1 ? train_each_seed(&s, devices[0]) : 0;
     for (int32_t d = 1; d < count; d++) {
         if (test_device_is(bur_device_describe(devices[d]), "rusticl"))
             continue;
-        const double accuracy = train(&s, devices[d], "cnn", 5, 1);
+        const double accuracy = train_each_seed(&s, devices[d]);
         if (!(fabs(accuracy - cpu) <= s.wanted.device_difference))
-            fail_msg("%s: %.4f, the CPU has %.4f", test_run_label(devices[d]), accuracy, cpu);
+            fail_msg("%s: %.4f in the mean, the CPU has %.4f", test_run_label(devices[d]), accuracy,
+                     cpu);
         compared++;
     }
     scene_close(&s);
