@@ -11,9 +11,10 @@ copy()
     cp -L "$1" "$root$1"
 }
 
+# /dev/shm: clang's OpenMP library makes a file there when it starts, and aborts where it cannot.
 make_root()
 {
-    mkdir -p "$root/proc" "$root/dev" "$root/sys" "$root/tmp" "$root/opt/lib" "$root/opt/bin"
+    mkdir -p "$root/proc" "$root/dev/shm" "$root/sys" "$root/tmp" "$root/opt/lib" "$root/opt/bin"
     cp "$BUILD/bin/burthen" "$root/opt/bin"
     cp -rL "$BUILD"/lib/libburthen.so.0 "$root/opt/lib"
     [ ! -d "$BUILD/lib/burthen" ] || cp -r "$BUILD/lib/burthen" "$root/opt/lib"
