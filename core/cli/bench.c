@@ -234,9 +234,13 @@ static const cli_column columns[] = {
 };
 
 static const cli_column breakdown_columns[] = {
-    {"op", "OPERATOR", CLI_CELL_TEXT}, {"ms", "ms", CLI_CELL_MS},
-    {"percent", "%", CLI_CELL_NUMBER}, {"gflops", "GFLOP/s", CLI_CELL_NUMBER},
-    {"gbs", "GB/s", CLI_CELL_NUMBER},  {0},
+    {"op", "OPERATOR", CLI_CELL_TEXT},
+    {"ms", "ms", CLI_CELL_MS},
+    {"percent", "%", CLI_CELL_NUMBER},
+    {"gflops", "GFLOP/s", CLI_CELL_NUMBER},
+    {"gbs", "GB/s", CLI_CELL_NUMBER},
+    {"percent_of_limit", "% OF LIMIT", CLI_CELL_NUMBER},
+    {0},
 };
 
 static void print_breakdowns(const json_t *result)

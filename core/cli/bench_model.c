@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { MAX_PROFILE_ROWS = 512, PROFILE_RUNS = 5 };
+enum { PROFILE_RUNS = 51 };
 
 typedef struct stepping {
     const cli_model_bench *what;
@@ -89,40 +89,69 @@ static bur_status prepare(stepping *s)
     return make_samples(s);
 }
 
-/* The profile's commands, summed by operator, as [{"op", "ms", "gflops", "gbs"}]; NULL if it fails.
- */
-static json_t *breakdown_json(stepping *s)
+/* What one operator, or the host, took in a step. */
+typedef struct share {
+    double ns;
+    double least_s; /* within the device's limits */
+    bur_cost cost;
+} share;
+
+static void sum_by_operator(share shares[BUR_OP_COUNT + 1], const bur_profile_row *rows,
+                            int32_t count, const bur_limits *limits)
 {
-    double ns[BUR_OP_COUNT] = {0}, sum_ns = 0;
-    bur_cost cost[BUR_OP_COUNT] = {{0}};
-    int32_t count = 0;
-    bur_profile_row *rows = bur_alloc_array(s->context, MAX_PROFILE_ROWS, sizeof *rows);
-    if (rows == NULL || bur_session_profile(s->session, &s->scalars, PROFILE_RUNS, rows,
-                                            MAX_PROFILE_ROWS, &count) != BUR_OK) {
-        bur_free(s->context, rows);
-        return NULL;
-    }
     for (int32_t i = 0; i < count; i++) {
-        ns[rows[i].op] += (double)rows[i].ns;
-        sum_ns += (double)rows[i].ns;
-        cost[rows[i].op].flop += rows[i].cost.flop;
-        cost[rows[i].op].bytes += rows[i].cost.bytes;
+        share *s = &shares[rows[i].op];
+        s->ns += (double)rows[i].ns;
+        s->cost.flop += rows[i].cost.flop;
+        s->cost.bytes += rows[i].cost.bytes;
+        s->least_s += bur_limits_least_s(limits, rows[i].cost);
     }
+}
+
+static json_t *share_json(const share *s, int32_t op, double step_ns)
+{
+    const bool is_host = op == BUR_OP_COUNT;
+    return json_pack("{ss so so so so so}", "op", is_host ? "(host)" : bur_op_get((bur_op)op)->name,
+                     "ms", cli_real(s->ns * 1e-6), "percent", cli_real(100 * s->ns / step_ns),
+                     "gflops", is_host ? json_null() : cli_real(s->cost.flop / s->ns), "gbs",
+                     is_host ? json_null() : cli_real(s->cost.bytes / s->ns), "percent_of_limit",
+                     s->least_s > 0 ? cli_real(100 * s->least_s / s->ns * 1e9) : json_null());
+}
+
+/* The profile summed by operator, longest first, and what the parts are of the whole step:
+ * "breakdown" and "accounted_percent" of `row`. */
+static bur_status add_breakdown(json_t *row, stepping *s)
+{
+    bur_limits limits = {0};
+    share shares[BUR_OP_COUNT + 1] = {{0}};
+    double sum_ns = 0;
+    int32_t count = 0;
+    int64_t step_ns = 0;
+    const int32_t capacity = bur_session_profile_rows(s->session);
+    bur_profile_row *rows = bur_alloc_array(s->context, (size_t)capacity, sizeof *rows);
+    bur_status status = rows == NULL ? BUR_E_NOMEM : bur_device_measure_limits(s->device, &limits);
+    if (status == BUR_OK || status == BUR_E_UNSUPPORTED)
+        status = bur_session_profile(s->session, s->x, s->what->infer ? NULL : s->labels,
+                                     &s->scalars, PROFILE_RUNS, rows, capacity, &count, &step_ns);
+    if (status == BUR_OK)
+        sum_by_operator(shares, rows, count, &limits);
     bur_free(s->context, rows);
-    json_t *out = json_array();
-    for (;;) { /* longest first */
+    BUR_TRY(status);
+    json_t *breakdown = json_array();
+    for (;;) {
         int32_t op = 0;
-        for (int32_t i = 1; i < BUR_OP_COUNT; i++)
-            op = ns[i] > ns[op] ? i : op;
-        if (ns[op] <= 0)
-            return out;
-        json_array_append_new(
-            out, json_pack("{ss so so so so so}", "op", bur_op_get((bur_op)op)->name, "ms",
-                           cli_real(ns[op] * 1e-6), "percent", cli_real(100 * ns[op] / sum_ns),
-                           "gflops", cli_real(cost[op].flop / ns[op]), "gbs",
-                           cli_real(cost[op].bytes / ns[op]), "percent_of_limit", json_null()));
-        ns[op] = 0;
+        for (int32_t i = 1; i <= BUR_OP_COUNT; i++)
+            op = shares[i].ns > shares[op].ns ? i : op;
+        if (shares[op].ns <= 0)
+            break;
+        json_array_append_new(breakdown, share_json(&shares[op], op, (double)step_ns));
+        sum_ns += shares[op].ns;
+        shares[op].ns = 0;
     }
+    json_object_set_new(row, "breakdown", breakdown);
+    json_object_set_new(row, "profiled_step_ms", cli_real((double)step_ns * 1e-6));
+    json_object_set_new(row, "accounted_percent", cli_real(100 * sum_ns / (double)step_ns));
+    return BUR_OK;
 }
 
 static bur_status add_row(json_t *rows, stepping *s)
@@ -130,21 +159,17 @@ static bur_status add_row(json_t *rows, stepping *s)
     const cli_model_bench *what = s->what;
     cli_timing timing = {0};
     BUR_TRY(cli_time(&timing, step_once, s));
-    json_t *breakdown = json_null();
-    if (what->profile && (breakdown = breakdown_json(s)) == NULL)
-        return BUR_E_STATE;
-    json_array_append_new(
-        rows,
-        json_pack("{ss ss ss sI ss so so so sI sI so si}", "device",
-                  bur_device_describe(s->device)->name, "model", what->model, "mode",
-                  what->infer ? "infer" : "train", "batch", (json_int_t)what->batch, "precision",
-                  "f32", "median_ms", cli_real(timing.median_ms), "min_ms",
-                  cli_real(timing.least_ms), "samples_per_s",
-                  cli_real((double)what->batch / timing.median_ms * 1e3), "planned_peak_bytes",
-                  (json_int_t)bur_plan_get_summary(s->plan)->total_bytes, "measured_peak_bytes",
-                  (json_int_t)bur_device_peak_bytes(s->device), "breakdown", breakdown, "runs",
-                  timing.runs));
-    return BUR_OK;
+    json_t *row = json_pack(
+        "{ss ss ss sI ss so so so sI sI so si}", "device", bur_device_describe(s->device)->name,
+        "model", what->model, "mode", what->infer ? "infer" : "train", "batch",
+        (json_int_t)what->batch, "precision", "f32", "median_ms", cli_real(timing.median_ms),
+        "min_ms", cli_real(timing.least_ms), "samples_per_s",
+        cli_real((double)what->batch / timing.median_ms * 1e3), "planned_peak_bytes",
+        (json_int_t)bur_plan_get_summary(s->plan)->total_bytes, "measured_peak_bytes",
+        (json_int_t)bur_device_peak_bytes(s->device), "breakdown", json_null(), "runs",
+        timing.runs);
+    json_array_append_new(rows, row);
+    return what->profile ? add_breakdown(row, s) : BUR_OK;
 }
 
 bur_status cli_bench_model(json_t *rows, cli_app *app, bur_device *device,

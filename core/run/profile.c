@@ -1,18 +1,28 @@
-/* Times a step command by command. */
+/* Times a step whole and command by command. */
 #include "session.h"
 
-static bur_status run_one(bur_device *device, bur_command *command, int64_t *ns)
+#include <stdlib.h>
+
+/* What the host does around the commands, the first rows of a profile. */
+enum { WRITE_BATCH, WRITE_SCALARS, READ_RESULT, HOST_ROWS };
+static const char *const host_texts[HOST_ROWS] = {"write the batch", "write the scalars",
+                                                  "wait, read the result"};
+
+/* One run's times: host rows, commands, copies between devices, and the step as a whole. */
+typedef struct profile {
+    bur_session *session;
+    const void *x, *target;
+    const bur_scalars *scalars;
+    int32_t rows; /* host rows, then commands, then segments (0 for those that are no copies) */
+    int64_t *ns;  /* [rows] of the run at hand */
+} profile;
+
+int32_t bur_session_profile_rows(const bur_session *session)
 {
-    if (device->backend->run_timed != NULL)
-        return device->backend->run_timed(device->handle, &command, 1, ns);
-    const int64_t start_ns = bur_time_ns();
-    BUR_TRY(device->backend->run(device->handle, &command, 1));
-    BUR_TRY(device->backend->sync(device->handle));
-    *ns = bur_time_ns() - start_ns;
-    return BUR_OK;
+    return HOST_ROWS + session->n_commands + session->n_segments;
 }
 
-static bur_status fill_row(const bur_session *session, int32_t command, bur_profile_row *row)
+static bur_status fill_command(const bur_session *session, int32_t command, bur_profile_row *row)
 {
     const bur_graph *graph = session->plan->graph;
     const int32_t node = session->command_nodes[command];
@@ -26,33 +36,147 @@ static bur_status fill_row(const bur_session *session, int32_t command, bur_prof
         .op = call.op,
         .layer = bur__graph_layer(graph, node),
         .kernel = session->command_backends[command]->command_text(session->commands[command]),
-        .ns = INT64_MAX,
         .cost = bur_op_cost(&call)};
     bur_free(session->context, inputs);
     return BUR_OK;
 }
 
-bur_status bur_session_profile(bur_session *session, const bur_scalars *scalars, int32_t runs,
-                               bur_profile_row *rows, int32_t capacity, int32_t *count)
+static bur_status fill_rows(const bur_session *session, bur_profile_row *rows)
 {
-    if (runs < 1 || capacity < session->n_commands)
-        return bur_fail(BUR_E_ARG, "%d runs; room for %d rows of %d", runs, capacity,
-                        session->n_commands);
+    for (int32_t i = 0; i < HOST_ROWS; i++)
+        rows[i] = (bur_profile_row){.op = BUR_OP_COUNT, .layer = "", .kernel = host_texts[i]};
     for (int32_t i = 0; i < session->n_commands; i++)
-        BUR_TRY(fill_row(session, i, &rows[i]));
-    for (int32_t run = 0; run < runs; run++) {
-        /* A whole step first: it writes the scalars and warms what each command reads. */
-        BUR_TRY(bur_session_step(session, scalars));
-        for (int32_t s = 0; s < session->n_segments; s++) {
-            const bur_segment *segment = &session->segments[s];
-            for (int32_t i = segment->first;
-                 segment->kind == BUR_STEP_RUN && i < segment->first + segment->count; i++) {
-                int64_t ns = 0;
-                BUR_TRY(run_one(segment->device, session->commands[i], &ns));
-                rows[i].ns = ns < rows[i].ns ? ns : rows[i].ns;
-            }
-        }
-    }
-    *count = session->n_commands;
+        BUR_TRY(fill_command(session, i, &rows[HOST_ROWS + i]));
+    for (int32_t i = 0; i < session->n_segments; i++)
+        rows[HOST_ROWS + session->n_commands + i] =
+            (bur_profile_row){.op = BUR_OP_COUNT,
+                              .layer = "",
+                              .kernel = "copy between devices",
+                              .cost = {.bytes = 2 * (double)session->segments[i].bytes}};
     return BUR_OK;
+}
+
+/* The time since *from, which moves on to now. */
+static int64_t lap(int64_t *from)
+{
+    const int64_t now_ns = bur_time_ns(), spent_ns = now_ns - *from;
+    *from = now_ns;
+    return spent_ns;
+}
+
+static bur_status time_one_by_one(const bur_segment *segment, bur_command **commands, int64_t *ns)
+{
+    int64_t from_ns = bur_time_ns();
+    for (int32_t i = 0; i < segment->count; i++) {
+        BUR_TRY(segment->device->backend->run(segment->device->handle, &commands[i], 1));
+        BUR_TRY(segment->device->backend->sync(segment->device->handle));
+        ns[i] = lap(&from_ns);
+    }
+    return BUR_OK;
+}
+
+static bur_status time_segment(profile *p, int32_t index)
+{
+    bur_session *session = p->session;
+    const bur_segment *segment = &session->segments[index];
+    if (segment->kind != BUR_STEP_RUN) {
+        int64_t from_ns = bur_time_ns();
+        BUR_TRY(bur__session_copy(session, segment));
+        p->ns[HOST_ROWS + session->n_commands + index] = lap(&from_ns);
+        return BUR_OK;
+    }
+    bur_command **commands = session->commands + segment->first;
+    int64_t *ns = p->ns + HOST_ROWS + segment->first;
+    const bur_backend *backend = segment->device->backend;
+    if (backend->run_timed == NULL)
+        return time_one_by_one(segment, commands, ns);
+    return backend->run_timed(segment->device->handle, commands, segment->count, ns);
+}
+
+/* Waits for the device, by what a caller reads after a step. */
+static bur_status finish(bur_session *session)
+{
+    float result[BUR_RESULT_WORDS];
+    if (session->plan->graph->result >= 0)
+        return bur_session_read_result(session, result);
+    const bur_device *device = session->memory->device;
+    return device->backend->sync(device->handle);
+}
+
+static bur_status time_parts(profile *p)
+{
+    bur_session *session = p->session;
+    int64_t from_ns = bur_time_ns();
+    BUR_TRY(bur_session_write_batch(session, p->x, p->target));
+    p->ns[WRITE_BATCH] = lap(&from_ns);
+    BUR_TRY(bur__session_begin(session, p->scalars));
+    p->ns[WRITE_SCALARS] = lap(&from_ns);
+    for (int32_t update = 0; update < 2; update++)
+        for (int32_t i = 0; i < session->n_segments; i++)
+            if (session->segments[i].update == (update != 0))
+                BUR_TRY(time_segment(p, i));
+    from_ns = bur_time_ns();
+    BUR_TRY(finish(session));
+    p->ns[READ_RESULT] = lap(&from_ns);
+    return BUR_OK;
+}
+
+static bur_status time_whole(const profile *p, int64_t *ns)
+{
+    int64_t from_ns = bur_time_ns();
+    BUR_TRY(bur_session_write_batch(p->session, p->x, p->target));
+    BUR_TRY(bur_session_step(p->session, p->scalars));
+    BUR_TRY(finish(p->session));
+    *ns = lap(&from_ns);
+    return BUR_OK;
+}
+
+static int compare(const void *a, const void *b)
+{
+    const int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* The middle one of values[0], values[stride], ...; sorts them in `sorted`. */
+static int64_t median(int64_t *sorted, const int64_t *values, int32_t count, int32_t stride)
+{
+    for (int32_t i = 0; i < count; i++)
+        sorted[i] = values[(size_t)i * (size_t)stride];
+    qsort(sorted, (size_t)count, sizeof *sorted, compare);
+    return sorted[count / 2];
+}
+
+/* times: a line of p->rows + 1 for each run, the last of it the whole step's. */
+static bur_status time_runs(profile *p, int32_t runs, int64_t *times)
+{
+    for (int32_t run = 0; run < runs; run++) {
+        p->ns = times + (size_t)run * (size_t)(p->rows + 1);
+        BUR_TRY(time_whole(p, &p->ns[p->rows]));
+        BUR_TRY(time_parts(p));
+    }
+    return BUR_OK;
+}
+
+bur_status bur_session_profile(bur_session *session, const void *x, const void *target,
+                               const bur_scalars *scalars, int32_t runs, bur_profile_row *rows,
+                               int32_t capacity, int32_t *count, int64_t *step_ns)
+{
+    profile p = {session, x, target, scalars, bur_session_profile_rows(session), NULL};
+    if (runs < 1 || capacity < p.rows)
+        return bur_fail(BUR_E_ARG, "%d runs; room for %d rows of %d", runs, capacity, p.rows);
+    const int32_t line = p.rows + 1;
+    int64_t *times = bur_alloc_array(session->context, (size_t)runs * (size_t)line, sizeof *times);
+    int64_t *sorted = bur_alloc_array(session->context, (size_t)runs, sizeof *sorted);
+    bur_status status = times == NULL || sorted == NULL ? BUR_E_NOMEM : fill_rows(session, rows);
+    if (status == BUR_OK)
+        status = time_runs(&p, runs, times);
+    if (status == BUR_OK) {
+        for (int32_t i = 0; i < p.rows; i++)
+            rows[i].ns = median(sorted, times + i, runs, line);
+        *step_ns = median(sorted, times + p.rows, runs, line);
+        *count = p.rows;
+    }
+    bur_free(session->context, sorted);
+    bur_free(session->context, times);
+    return status;
 }

@@ -187,7 +187,7 @@ static const bur_backend *backend_of(const bur_session *session)
     return session->memory->device->backend;
 }
 
-static bur_status run_copy(const bur_session *session, const bur_segment *segment)
+bur_status bur__session_copy(const bur_session *session, const bur_segment *segment)
 {
     const bool to_host = segment->kind == BUR_STEP_TO_HOST;
     const bur_backend *host = session->memory->regions[BUR_REGION_HOST].device->backend;
@@ -209,7 +209,7 @@ static bur_status run_list(bur_session *session, bool update)
             BUR_TRY(segment->device->backend->run(
                 segment->device->handle, session->commands + segment->first, segment->count));
         else
-            BUR_TRY(run_copy(session, segment));
+            BUR_TRY(bur__session_copy(session, segment));
     }
     return BUR_OK;
 }
@@ -255,11 +255,16 @@ static bur_status clear_gradients(bur_session *session)
     return BUR_OK;
 }
 
-bur_status bur_session_accumulate(bur_session *session, const bur_scalars *scalars)
+bur_status bur__session_begin(bur_session *session, const bur_scalars *scalars)
 {
     if (scalars->first_sample == 0 && session->plan->graph->options.accumulate)
         BUR_TRY(clear_gradients(session));
-    BUR_TRY(write_value(session, session->plan->graph->scalars, scalars, sizeof *scalars));
+    return write_value(session, session->plan->graph->scalars, scalars, sizeof *scalars);
+}
+
+bur_status bur_session_accumulate(bur_session *session, const bur_scalars *scalars)
+{
+    BUR_TRY(bur__session_begin(session, scalars));
     return run_list(session, false);
 }
 

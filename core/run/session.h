@@ -47,6 +47,12 @@ struct bur_session {
 /* Where a value or buffer of the plan lies in the memory. */
 bur_place bur__session_place(const bur_session *session, int32_t buffer);
 
+/* Runs a segment that is a copy. */
+bur_status bur__session_copy(const bur_session *session, const bur_segment *segment);
+
+/* What comes before the accumulate list: cleared gradients where they are added to, the scalars. */
+bur_status bur__session_begin(bur_session *session, const bur_scalars *scalars);
+
 /* Sets the sum of all results (see bur_session_read_totals). */
 bur_status bur__session_write_totals(bur_session *session, const float *totals);
 

@@ -15,9 +15,11 @@
 extern "C" {
 #endif
 
-#define BUR_BACKEND_VERSION 1u
+#define BUR_BACKEND_VERSION 2u
 #define BUR_NAME_BYTES      64
 #define BUR_TEXT_BYTES      160
+
+#define BUR_BANDWIDTH_COUNT 5
 
 typedef enum bur_device_kind { BUR_DEVICE_CPU, BUR_DEVICE_GPU, BUR_DEVICE_OTHER } bur_device_kind;
 
@@ -54,6 +56,17 @@ typedef struct bur_place {
     bur_buffer *buffer;
     size_t offset_bytes;
 } bur_place;
+
+/** What a device can do at most, measured on it by kernels of the backend's own. */
+typedef struct bur_limits {
+    double flop_per_s; /* f32 multiply-adds in registers on all compute units; two flop each */
+    /* x += s y over arrays of so many bytes in all (12 bytes an element moved): caches first, the
+     * last far larger than any cache. */
+    struct {
+        double working_set_bytes, bytes_per_s;
+    } bandwidth[BUR_BANDWIDTH_COUNT];
+    double launch_s; /* a command without work, one of many queued together */
+} bur_limits;
 
 typedef struct bur_backend {
     uint32_t version; /* BUR_BACKEND_VERSION */
@@ -104,14 +117,18 @@ typedef struct bur_backend {
     /** Waits until everything queued has run. */
     bur_status (*sync)(bur_device_handle *device);
 
-    /** Like run + sync, and ns[i] is the time of commands[i] alone. NULL: the caller times run and
-     * sync command by command. */
+    /** Like run + sync, and ns[i] is the time from the end of commands[i - 1] (of the call's begin)
+     * to the end of commands[i], so that nothing between them is lost. NULL: the caller times run
+     * and sync command by command. */
     bur_status (*run_timed)(bur_device_handle *device, bur_command *const *commands, int32_t count,
                             int64_t *ns);
 
     /** What carried a command out, for profile and tests: "oneDNN brg:avx512", "CLBlast Xgemm",
      * "portable". Static or owned by the command. */
     const char *(*command_text)(const bur_command *command);
+
+    /** Measures the device's limits; takes below two seconds. NULL: not offered. */
+    bur_status (*measure_limits)(bur_device_handle *device, bur_limits *out);
 } bur_backend;
 
 /** A loadable backend exports this function under this name. It returns NULL and sets

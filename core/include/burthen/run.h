@@ -36,6 +36,30 @@ BUR_API bur_target bur_device_target(const bur_device *device);
 BUR_API size_t bur_device_live_bytes(const bur_device *device);
 BUR_API size_t bur_device_peak_bytes(const bur_device *device);
 
+/** Measures what the device can do at most; takes below two seconds, keeps nothing.
+ * BUR_E_UNSUPPORTED if its backend does not offer that. */
+BUR_API bur_status bur_device_measure_limits(bur_device *device, bur_limits *out);
+
+/** The least seconds that such a cost takes within the limits: the longer of arithmetic and memory
+ * traffic, whose limit is that of the caches if its bytes fit there (roofline: Williams, Waterman
+ * and Patterson, 2009). */
+BUR_API double bur_limits_least_s(const bur_limits *limits, bur_cost cost);
+
+/** How fast a device was when it was last measured; all 0 if it never was or failed. */
+typedef struct bur_device_speed {
+    bur_limits limits;
+    double train_samples_per_s; /* of a small convolutional network: what "auto" compares */
+    char note[BUR_TEXT_BYTES];  /* why it could not be measured, "" if it was */
+} bur_device_speed;
+
+/** The speeds of the devices of bur_device_list, in its order; *out is the context's, until the
+ * next call. Each is measured in a child process with a time limit (the CPU, which has no driver,
+ * in this one) and kept in the user's cache until the device, its driver, the threads or this
+ * library's version change; `anew` measures what is kept, too. A device that hangs or crashes is a
+ * speed of 0 with a note. */
+BUR_API bur_status bur_device_speeds(bur_context *context, bool anew, const bur_device_speed **out,
+                                     int32_t *count);
+
 /* ---- memory and sessions ---- */
 
 /** Persistent region and arena for sessions over the same parameters: the largest of what the plans
@@ -87,20 +111,24 @@ BUR_API bur_status bur_session_write_state(bur_session *session, int32_t index, 
 /** A parameter's gradient after accumulate, before another step overwrites it. */
 BUR_API bur_status bur_session_read_gradient(bur_session *session, int32_t parameter, void *data);
 
-/** One row of a profile: a command of the step. */
+/** One row of a profile: a command of the step, or what the host does for it. */
 typedef struct bur_profile_row {
-    bur_op op;
-    const char *layer;  /* recipe layer, "" for the optimizer */
-    const char *kernel; /* what carried it out */
-    int64_t ns;         /* least of the runs */
+    bur_op op;          /* BUR_OP_COUNT: the host */
+    const char *layer;  /* recipe layer, "" for the optimizer and the host */
+    const char *kernel; /* what carried it out: "oneDNN brg:avx512", "write the batch" */
+    int64_t ns;         /* median of the runs */
     bur_cost cost;
 } bur_profile_row;
 
-/** Runs `runs` whole steps command by command and gives the least time of each command. rows[] of
- * capacity; *count rows were filled. Parameters change as in as many steps. */
-BUR_API bur_status bur_session_profile(bur_session *session, const bur_scalars *scalars,
-                                       int32_t runs, bur_profile_row *rows, int32_t capacity,
-                                       int32_t *count);
+/** Runs `runs` steps whole and as many with each command timed, in turn: write the batch, step, read
+ * the result. rows[] of capacity (bur_session_profile_rows is enough): the median of each part;
+ * *count rows were filled. *step_ns: the median of the whole, untimed steps, so that the sum of the
+ * rows tells how much of it they account for. Parameters change as in as many steps. */
+BUR_API bur_status bur_session_profile(bur_session *session, const void *x, const void *target,
+                                       const bur_scalars *scalars, int32_t runs,
+                                       bur_profile_row *rows, int32_t capacity, int32_t *count,
+                                       int64_t *step_ns);
+BUR_API int32_t bur_session_profile_rows(const bur_session *session);
 
 /* ---- eager calls ---- */
 
