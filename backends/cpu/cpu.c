@@ -36,14 +36,17 @@ static bool has_avx512(void)
 #define ISA_MAP(X) X(generic, always)
 #endif
 
-#define EXTERN(isa, runs_here) extern const bur_cpu_entry bur__cpu_entries_##isa[BUR_OP_COUNT];
+#define EXTERN(isa, runs_here)                                                                     \
+    extern const bur_cpu_entry bur__cpu_entries_##isa[BUR_OP_COUNT];                               \
+    extern const bur_cpu_limits bur__cpu_limits_##isa;
 ISA_MAP(EXTERN)
 #undef EXTERN
 
 #define PORTABLE "portable "
 
 static const bur_cpu_isa isas[] = {
-#define ROW(isa, runs_here) {#isa, runs_here, bur__cpu_entries_##isa, PORTABLE #isa},
+#define ROW(isa, runs_here)                                                                        \
+    {#isa, runs_here, bur__cpu_entries_##isa, &bur__cpu_limits_##isa, PORTABLE #isa},
     ISA_MAP(ROW)
 #undef ROW
 };
@@ -197,6 +200,24 @@ static const char *onednn_version(void)
 #endif
 }
 
+/* Bytes of the last level of the first processor's cache ("32768K"); 0 if the system does not tell.
+ */
+static uint64_t read_cache_bytes(void)
+{
+    char path[80];
+    uint64_t kib = 0;
+    for (int level = 0;; level++) {
+        snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu0/cache/index%d/size", level);
+        FILE *file = fopen(path, "r");
+        if (file == NULL)
+            return kib << 10;
+        uint64_t here = 0;
+        if (fscanf(file, "%" SCNu64 "K", &here) == 1 && here > kib)
+            kib = here;
+        fclose(file);
+    }
+}
+
 static void describe(bur_device_info *info, const bur_context *context)
 {
 #if defined(__aarch64__)
@@ -222,6 +243,7 @@ static void describe(bur_device_info *info, const bur_context *context)
     if (info->memory_bytes == 0)
         info->memory_bytes = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
     info->max_alloc_bytes = info->memory_bytes;
+    info->cache_bytes = read_cache_bytes();
     info->align_bytes = 64;
 }
 
@@ -297,6 +319,7 @@ static const bur_backend cpu = {
     .sync = device_sync,
     .run_timed = bur__cpu_run_timed,
     .command_text = command_text,
+    .measure_limits = bur__cpu_measure_limits,
 };
 
 const bur_backend *bur_backend_cpu(void)

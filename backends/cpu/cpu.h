@@ -34,12 +34,22 @@ typedef struct bur_cpu_entry {
     bool outside;
 } bur_cpu_entry;
 
+/* What the processor's limits are measured with. */
+typedef struct bur_cpu_limits {
+    /* `steps` multiply-adds in each of `sums` floats held in registers. */
+    float (*multiply_adds)(int64_t steps, float factor);
+    int32_t sums;
+    /* x += s y; count is a multiple of 64. */
+    void (*scale_and_add)(float *x, const float *y, int64_t count, float s);
+} bur_cpu_limits;
+
 /* An instruction set that the portable kernels were compiled for. */
 typedef struct bur_cpu_isa {
     const char *name;             /* "avx512" */
     bool (*runs_here)(void);      /* whether this processor has it */
     const bur_cpu_entry *entries; /* [BUR_OP_COUNT], from kernels.def */
-    const char *text;             /* "portable avx512" */
+    const bur_cpu_limits *limits;
+    const char *text; /* "portable avx512" */
 } bur_cpu_isa;
 
 /* A call with its chosen entry, cached in the device. */
@@ -131,7 +141,11 @@ void bur__cpu_command_destroy(bur_command *command);
  * yields. */
 void bur__cpu_wait(bur_device_handle *device, int threads);
 
-/* run.c: runs commands in order; where ns is given, ns[i] is the time of commands[i]. */
+/* limits.c: see bur_backend. */
+bur_status bur__cpu_measure_limits(bur_device_handle *device, bur_limits *out);
+
+/* run.c: runs commands in order; where ns is given, ns[i] is the time of commands[i], what lies
+ * between it and the one before included. */
 bur_status bur__cpu_run(bur_device_handle *device, bur_command *const *commands, int32_t count);
 bur_status bur__cpu_run_timed(bur_device_handle *device, bur_command *const *commands,
                               int32_t count, int64_t *ns);

@@ -69,48 +69,49 @@ void bur__cpu_wait(bur_device_handle *device, int threads)
     }
 }
 
+/* Where times go: NULL if nobody wants them. */
+typedef struct stopwatch {
+    int64_t *ns; /* of the next command */
+    int64_t last_ns;
+} stopwatch;
+
+static void stop(stopwatch *watch)
+{
+    const int64_t now_ns = bur_time_ns();
+    *watch->ns++ = now_ns - watch->last_ns;
+    watch->last_ns = now_ns;
+}
+
 /* One thread's part of all commands. Neighbours that thread 0 runs alone need no barrier between
- * them, except to be timed. */
+ * them. */
 static void run_share(bur_device_handle *device, bur_command *const *commands, int32_t count,
-                      int64_t *ns)
+                      stopwatch *watch)
 {
     const int thread = omp_get_thread_num(), threads = omp_get_num_threads();
     const uint64_t mode = flush_denormals();
-    int64_t begin_ns = ns == NULL ? 0 : bur_time_ns();
     for (int32_t i = 0; i < count; i++) {
         const bur_command *command = commands[i];
         if (!command->alone)
             command->run(command, thread, threads);
         else if (thread == 0)
             command->run(command, 0, 1);
-        const bool wait = i + 1 < count && !(command->alone && commands[i + 1]->alone);
-        if (wait || ns != NULL)
+        if (i + 1 < count && !(command->alone && commands[i + 1]->alone))
             bur__cpu_wait(device, threads);
-        if (ns != NULL && thread == 0) {
-            const int64_t now_ns = bur_time_ns();
-            ns[i] = now_ns - begin_ns;
-            begin_ns = now_ns;
-        }
+        if (watch != NULL && thread == 0 && i + 1 < count)
+            stop(watch);
     }
     restore_mode(mode);
 }
 
+/* The team's parting belongs to the last command. */
 static void run_team(bur_device_handle *device, bur_command *const *commands, int32_t count,
-                     int64_t *ns)
+                     stopwatch *watch)
 {
     bool all_alone = true;
     for (int32_t i = 0; i < count; i++)
         all_alone &= commands[i]->alone;
 #pragma omp parallel num_threads(all_alone ? 1 : device->threads)
-    run_share(device, commands, count, ns);
-}
-
-static void run_outside(const bur_command *command, int64_t *ns)
-{
-    const int64_t begin_ns = ns == NULL ? 0 : bur_time_ns();
-    command->run(command, 0, 1);
-    if (ns != NULL)
-        *ns = bur_time_ns() - begin_ns;
+    run_share(device, commands, count, watch);
 }
 
 static int32_t length_of_run(bur_command *const *commands, int32_t count)
@@ -124,16 +125,18 @@ static int32_t length_of_run(bur_command *const *commands, int32_t count)
 bur_status bur__cpu_run_timed(bur_device_handle *device, bur_command *const *commands,
                               int32_t count, int64_t *ns)
 {
+    stopwatch times = {ns, ns == NULL ? 0 : bur_time_ns()}, *watch = ns == NULL ? NULL : &times;
     const int callers_threads = omp_get_max_threads();
     if (callers_threads != device->threads)
         omp_set_num_threads(device->threads);
     for (int32_t i = 0; i < count;) {
-        int64_t *ns_here = ns == NULL ? NULL : ns + i;
         const int32_t length = length_of_run(commands + i, count - i);
         if (length > 0)
-            run_team(device, commands + i, length, ns_here);
+            run_team(device, commands + i, length, watch);
         else
-            run_outside(commands[i], ns_here);
+            commands[i]->run(commands[i], 0, 1);
+        if (watch != NULL)
+            stop(watch);
         i += length > 0 ? length : 1;
     }
     if (callers_threads != device->threads)

@@ -13,8 +13,10 @@ typedef struct profile {
     bur_session *session;
     const void *x, *target;
     const bur_scalars *scalars;
+    int64_t parts;
     int32_t rows; /* host rows, then commands, then segments (0 for those that are no copies) */
-    int64_t *ns;  /* [rows] of the run at hand */
+    int64_t *ns;  /* [rows] of the run at hand, added up over the parts */
+    int64_t *command_ns; /* of the segment at hand */
 } profile;
 
 int32_t bur_session_profile_rows(const bur_session *session)
@@ -41,18 +43,23 @@ static bur_status fill_command(const bur_session *session, int32_t command, bur_
     return BUR_OK;
 }
 
-static bur_status fill_rows(const bur_session *session, bur_profile_row *rows)
+static bur_status fill_rows(const profile *p, bur_profile_row *rows)
 {
+    const bur_session *session = p->session;
     for (int32_t i = 0; i < HOST_ROWS; i++)
         rows[i] = (bur_profile_row){.op = BUR_OP_COUNT, .layer = "", .kernel = host_texts[i]};
     for (int32_t i = 0; i < session->n_commands; i++)
         BUR_TRY(fill_command(session, i, &rows[HOST_ROWS + i]));
-    for (int32_t i = 0; i < session->n_segments; i++)
-        rows[HOST_ROWS + session->n_commands + i] =
-            (bur_profile_row){.op = BUR_OP_COUNT,
-                              .layer = "",
-                              .kernel = "copy between devices",
-                              .cost = {.bytes = 2 * (double)session->segments[i].bytes}};
+    for (int32_t i = 0; i < session->n_segments; i++) {
+        const bur_segment *segment = &session->segments[i];
+        bur_profile_row *copy = &rows[HOST_ROWS + session->n_commands + i];
+        *copy =
+            (bur_profile_row){.op = BUR_OP_COUNT, .layer = "", .kernel = "copy between devices"};
+        copy->cost.bytes = 2 * (double)segment->bytes;
+        copy->runs = segment->update ? 1 : p->parts;
+        for (int32_t k = 0; k < segment->count; k++)
+            rows[HOST_ROWS + segment->first + k].runs = copy->runs;
+    }
     return BUR_OK;
 }
 
@@ -75,6 +82,11 @@ static bur_status time_one_by_one(const bur_segment *segment, bur_command **comm
     return BUR_OK;
 }
 
+static void add(profile *p, int32_t row, int64_t ns)
+{
+    p->ns[row] += ns;
+}
+
 static bur_status time_segment(profile *p, int32_t index)
 {
     bur_session *session = p->session;
@@ -82,15 +94,27 @@ static bur_status time_segment(profile *p, int32_t index)
     if (segment->kind != BUR_STEP_RUN) {
         int64_t from_ns = bur_time_ns();
         BUR_TRY(bur__session_copy(session, segment));
-        p->ns[HOST_ROWS + session->n_commands + index] = lap(&from_ns);
+        add(p, HOST_ROWS + session->n_commands + index, lap(&from_ns));
         return BUR_OK;
     }
     bur_command **commands = session->commands + segment->first;
-    int64_t *ns = p->ns + HOST_ROWS + segment->first;
     const bur_backend *backend = segment->device->backend;
     if (backend->run_timed == NULL)
-        return time_one_by_one(segment, commands, ns);
-    return backend->run_timed(segment->device->handle, commands, segment->count, ns);
+        BUR_TRY(time_one_by_one(segment, commands, p->command_ns));
+    else
+        BUR_TRY(
+            backend->run_timed(segment->device->handle, commands, segment->count, p->command_ns));
+    for (int32_t i = 0; i < segment->count; i++)
+        add(p, HOST_ROWS + segment->first + i, p->command_ns[i]);
+    return BUR_OK;
+}
+
+static bur_status time_list(profile *p, bool update)
+{
+    for (int32_t i = 0; i < p->session->n_segments; i++)
+        if (p->session->segments[i].update == update)
+            BUR_TRY(time_segment(p, i));
+    return BUR_OK;
 }
 
 /* Waits for the device, by what a caller reads after a step. */
@@ -103,29 +127,40 @@ static bur_status finish(bur_session *session)
     return device->backend->sync(device->handle);
 }
 
+static size_t bytes_of(const bur_graph *graph, int32_t value)
+{
+    return value < 0 ? 0 : bur_desc_bytes(&graph->values[value].desc);
+}
+
 static bur_status time_parts(profile *p)
 {
     bur_session *session = p->session;
-    int64_t from_ns = bur_time_ns();
-    BUR_TRY(bur_session_write_batch(session, p->x, p->target));
-    p->ns[WRITE_BATCH] = lap(&from_ns);
-    BUR_TRY(bur__session_begin(session, p->scalars));
-    p->ns[WRITE_SCALARS] = lap(&from_ns);
-    for (int32_t update = 0; update < 2; update++)
-        for (int32_t i = 0; i < session->n_segments; i++)
-            if (session->segments[i].update == (update != 0))
-                BUR_TRY(time_segment(p, i));
+    const bur_graph *graph = session->plan->graph;
+    const char *x = p->x, *target = p->target;
+    bur_scalars scalars = *p->scalars;
+    int64_t from_ns = 0;
+    for (int64_t i = 0; i < p->parts; i++) {
+        from_ns = bur_time_ns();
+        BUR_TRY(bur_session_write_batch(session, x, target));
+        add(p, WRITE_BATCH, lap(&from_ns));
+        BUR_TRY(bur__session_begin(session, &scalars));
+        add(p, WRITE_SCALARS, lap(&from_ns));
+        BUR_TRY(time_list(p, false));
+        x += bytes_of(graph, graph->x);
+        target += target == NULL ? 0 : bytes_of(graph, graph->target);
+        scalars.first_sample += (uint32_t)graph->options.batch;
+    }
+    BUR_TRY(time_list(p, true));
     from_ns = bur_time_ns();
     BUR_TRY(finish(session));
-    p->ns[READ_RESULT] = lap(&from_ns);
+    add(p, READ_RESULT, lap(&from_ns));
     return BUR_OK;
 }
 
 static bur_status time_whole(const profile *p, int64_t *ns)
 {
     int64_t from_ns = bur_time_ns();
-    BUR_TRY(bur_session_write_batch(p->session, p->x, p->target));
-    BUR_TRY(bur_session_step(p->session, p->scalars));
+    BUR_TRY(bur_session_step_parts(p->session, p->x, p->target, p->scalars, p->parts));
     BUR_TRY(finish(p->session));
     *ns = lap(&from_ns);
     return BUR_OK;
@@ -158,16 +193,24 @@ static bur_status time_runs(profile *p, int32_t runs, int64_t *times)
 }
 
 bur_status bur_session_profile(bur_session *session, const void *x, const void *target,
-                               const bur_scalars *scalars, int32_t runs, bur_profile_row *rows,
-                               int32_t capacity, int32_t *count, int64_t *step_ns)
+                               const bur_scalars *scalars, int64_t parts, int32_t runs,
+                               bur_profile_row *rows, int32_t capacity, int32_t *count,
+                               int64_t *step_ns)
 {
-    profile p = {session, x, target, scalars, bur_session_profile_rows(session), NULL};
+    profile p = {.session = session,
+                 .x = x,
+                 .target = target,
+                 .scalars = scalars,
+                 .parts = parts,
+                 .rows = bur_session_profile_rows(session)};
     if (runs < 1 || capacity < p.rows)
         return bur_fail(BUR_E_ARG, "%d runs; room for %d rows of %d", runs, capacity, p.rows);
     const int32_t line = p.rows + 1;
     int64_t *times = bur_alloc_array(session->context, (size_t)runs * (size_t)line, sizeof *times);
     int64_t *sorted = bur_alloc_array(session->context, (size_t)runs, sizeof *sorted);
-    bur_status status = times == NULL || sorted == NULL ? BUR_E_NOMEM : fill_rows(session, rows);
+    p.command_ns = bur_alloc_array(session->context, (size_t)p.rows, sizeof *p.command_ns);
+    bur_status status =
+        times == NULL || sorted == NULL || p.command_ns == NULL ? BUR_E_NOMEM : fill_rows(&p, rows);
     if (status == BUR_OK)
         status = time_runs(&p, runs, times);
     if (status == BUR_OK) {
@@ -176,6 +219,7 @@ bur_status bur_session_profile(bur_session *session, const void *x, const void *
         *step_ns = median(sorted, times + p.rows, runs, line);
         *count = p.rows;
     }
+    bur_free(session->context, p.command_ns);
     bur_free(session->context, sorted);
     bur_free(session->context, times);
     return status;

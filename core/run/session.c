@@ -273,9 +273,45 @@ bur_status bur_session_update(bur_session *session)
     return run_list(session, true);
 }
 
+/* Both lists of a step that stays on one device go to it as one: no pause between them. */
+static bool is_one_run(const bur_session *session)
+{
+    const bur_segment *segments = session->segments;
+    return session->n_segments == 2 && segments[0].kind == BUR_STEP_RUN &&
+           segments[1].kind == BUR_STEP_RUN && segments[0].device == segments[1].device &&
+           !segments[0].update && segments[1].update;
+}
+
 bur_status bur_session_step(bur_session *session, const bur_scalars *scalars)
 {
-    BUR_TRY(bur_session_accumulate(session, scalars));
+    BUR_TRY(bur__session_begin(session, scalars));
+    if (is_one_run(session)) {
+        bur_device *device = session->segments[0].device;
+        return device->backend->run(device->handle, session->commands, session->n_commands);
+    }
+    BUR_TRY(run_list(session, false));
+    return run_list(session, true);
+}
+
+bur_status bur_session_step_parts(bur_session *session, const void *x, const void *target,
+                                  const bur_scalars *scalars, int64_t parts)
+{
+    const bur_graph *graph = session->plan->graph;
+    const size_t x_bytes = value_bytes(session, graph->x);
+    const size_t target_bytes = target == NULL ? 0 : value_bytes(session, graph->target);
+    bur_scalars part = *scalars;
+    if (parts < 1 || (parts > 1 && !graph->options.accumulate))
+        return bur_fail(BUR_E_ARG, "%" PRId64 " parts of a session that %s", parts,
+                        graph->options.accumulate ? "accumulates" : "does not accumulate");
+    for (int64_t i = 0; i < parts; i++) {
+        BUR_TRY(bur_session_write_batch(
+            session, (const char *)x + (size_t)i * x_bytes,
+            target == NULL ? NULL : (const char *)target + (size_t)i * target_bytes));
+        if (parts == 1)
+            return bur_session_step(session, scalars);
+        BUR_TRY(bur_session_accumulate(session, &part));
+        part.first_sample += (uint32_t)graph->options.batch;
+    }
     return bur_session_update(session);
 }
 

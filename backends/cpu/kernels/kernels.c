@@ -1,9 +1,11 @@
 /* The portable kernels of one instruction set, BUR_CPU_ISA: this file is compiled once for each,
- * with the compiler's flags for it. Every function is static, so the only symbol is the table. */
+ * with the compiler's flags for it. Every function is static, so the only symbols are two tables.
+ */
 #include "../cpu.h"
 
 #include "conv.h"
 #include "dropout.h"
+#include "limits.h"
 #include "loss.h"
 #include "map.h"
 #include "matmul.h"
@@ -11,8 +13,10 @@
 #include "pool.h"
 #include "rows.h"
 
-#define TABLE_OF(isa) bur__cpu_entries_##isa
-#define TABLE(isa)    TABLE_OF(isa)
+#define TABLE_OF(isa)  bur__cpu_entries_##isa
+#define TABLE(isa)     TABLE_OF(isa)
+#define LIMITS_OF(isa) bur__cpu_limits_##isa
+#define LIMITS(isa)    LIMITS_OF(isa)
 
 extern const bur_cpu_entry TABLE(BUR_CPU_ISA)[BUR_OP_COUNT];
 
@@ -22,3 +26,7 @@ const bur_cpu_entry TABLE(BUR_CPU_ISA)[BUR_OP_COUNT] = {
 #include "../kernels.def"
 #undef BUR_KERNEL
 };
+
+extern const bur_cpu_limits LIMITS(BUR_CPU_ISA);
+
+const bur_cpu_limits LIMITS(BUR_CPU_ISA) = {multiply_adds, MR *NV *LANES, scale_and_add};

@@ -40,6 +40,7 @@ typedef struct bur_device_info {
     uint64_t memory_bytes;    /* total */
     uint64_t free_bytes;      /* 0 if the driver does not tell */
     uint64_t max_alloc_bytes; /* largest single buffer */
+    uint64_t cache_bytes;     /* last level of a processor's cache, 0 where it does not matter */
     uint32_t align_bytes;     /* of tensors in a buffer, a power of two */
     uint32_t max_group_size;  /* OpenCL: work-items in a work-group */
     uint64_t local_bytes;     /* OpenCL: local memory, 0 if it is emulated in global memory */
