@@ -52,17 +52,16 @@ bur_status bur__fit_options(bur_fit_options *out, const bur_fit_options *options
     bur_fit_options set = *options;
     set.batch = set.batch == 0 ? 32 : set.batch;
     set.epochs = set.epochs == 0 ? 1 : set.epochs;
-    set.accumulate = set.accumulate == 0 ? 1 : set.accumulate;
     set.snapshot_s = set.snapshot_s > 0 ? set.snapshot_s : 10;
     set.optimizer = complete_optimizer(&set.optimizer);
     if (set.loss == BUR_LOSS_NONE)
         set.loss = train->classes > 0 ? BUR_LOSS_CROSS_ENTROPY : BUR_LOSS_MSE;
-    if (set.batch < 1 || set.epochs < 1 || set.accumulate < 1)
+    if (set.batch < 1 || set.epochs < 1 || set.accumulate < 0)
         return bur_fail(BUR_E_ARG,
                         "batch %" PRId64 ", epochs %" PRId64 ", accumulate %" PRId64
-                        "; each must be at least 1",
+                        "; none may be below 1",
                         set.batch, set.epochs, set.accumulate);
-    if (set.batch % set.accumulate != 0)
+    if (set.accumulate > 0 && set.batch % set.accumulate != 0)
         return bur_fail(BUR_E_ARG, "batch %" PRId64 " is not a multiple of accumulate %" PRId64,
                         set.batch, set.accumulate);
     if (!(set.validation_split >= 0 && set.validation_split < 1))
@@ -345,22 +344,8 @@ bur_status bur__run_plan_sum(bur_run_plan *out, const bur_run_sessions *sessions
     return BUR_OK;
 }
 
-bur_status bur_run_plan_make(bur_run_plan *out, const bur_recipe *recipe, const bur_target *target,
-                             const bur_target *fallback, const bur_dataset_info *train,
-                             const bur_dataset_info *test, const bur_fit_options *options)
-{
-    if (out == NULL || recipe == NULL || target == NULL || train == NULL || options == NULL)
-        return bur_fail(BUR_E_ARG, "bur_run_plan_make: NULL argument");
-    bur_fit_options set;
-    BUR_TRY(bur__fit_options(&set, options, train));
-    bur_run_sessions sessions;
-    BUR_TRY(bur__run_sessions_plan(&sessions, recipe, target, fallback, train, test, &set));
-    const bur_status status = bur__run_plan_sum(out, &sessions, recipe, target, train, test, &set);
-    bur__run_sessions_destroy(&sessions);
-    return status;
-}
-
-/* Whether a batch fits; a tensor beyond the device's largest allocation is a no, not an error. */
+/* Whether a batch fits in one piece; a tensor beyond the device's largest allocation is a no, not
+ * an error. */
 static bur_status batch_fits(bool *fits, int64_t batch, const bur_recipe *recipe,
                              const bur_target *target, const bur_target *fallback,
                              const bur_dataset_info *train, const bur_dataset_info *test,
@@ -378,6 +363,40 @@ static bur_status batch_fits(bool *fits, int64_t batch, const bur_recipe *recipe
     else
         return status;
     return BUR_OK;
+}
+
+bur_status bur__fit_parts(bur_fit_options *options, const bur_recipe *recipe,
+                          const bur_target *target, const bur_target *fallback,
+                          const bur_dataset_info *train, const bur_dataset_info *test)
+{
+    bool fits = false;
+    if (options->accumulate > 0)
+        return BUR_OK;
+    BUR_TRY(batch_fits(&fits, options->batch, recipe, target, fallback, train, test, options));
+    const bur_graph_options graph = {.batch = options->batch,
+                                     .mode = BUR_TRAIN,
+                                     .loss = options->loss,
+                                     .optimizer = options->optimizer};
+    options->accumulate = 1;
+    return fits ? bur_plan_choose_parts(&options->accumulate, recipe, &graph, target,
+                                        options->fallback_off ? NULL : fallback)
+                : BUR_OK;
+}
+
+bur_status bur_run_plan_make(bur_run_plan *out, const bur_recipe *recipe, const bur_target *target,
+                             const bur_target *fallback, const bur_dataset_info *train,
+                             const bur_dataset_info *test, const bur_fit_options *options)
+{
+    if (out == NULL || recipe == NULL || target == NULL || train == NULL || options == NULL)
+        return bur_fail(BUR_E_ARG, "bur_run_plan_make: NULL argument");
+    bur_fit_options set;
+    BUR_TRY(bur__fit_options(&set, options, train));
+    BUR_TRY(bur__fit_parts(&set, recipe, target, fallback, train, test));
+    bur_run_sessions sessions;
+    BUR_TRY(bur__run_sessions_plan(&sessions, recipe, target, fallback, train, test, &set));
+    const bur_status status = bur__run_plan_sum(out, &sessions, recipe, target, train, test, &set);
+    bur__run_sessions_destroy(&sessions);
+    return status;
 }
 
 bur_status bur_run_plan_largest(int64_t *out, const bur_recipe *recipe, const bur_target *target,

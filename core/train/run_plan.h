@@ -24,9 +24,15 @@ typedef struct bur_run_sessions {
 /* Samples set apart for validation: the last floor(n * split) or so, as Keras splits. */
 int64_t bur__validation_count(int64_t samples, double split);
 
-/* Fills in what is zero in the options; checks ranges (BUR_E_ARG). */
+/* Fills in what is zero in the options, but for accumulate; checks ranges (BUR_E_ARG). */
 bur_status bur__fit_options(bur_fit_options *out, const bur_fit_options *options,
                             const bur_dataset_info *train);
+
+/* Settles options->accumulate where it is 0: the fastest split of a batch that fits in one piece. It
+ * is not split to make it fit: that is the caller's to ask for. */
+bur_status bur__fit_parts(bur_fit_options *options, const bur_recipe *recipe,
+                          const bur_target *target, const bur_target *fallback,
+                          const bur_dataset_info *train, const bur_dataset_info *test);
 
 /* Graphs and plans of a run. `options` are complete (bur__fit_options). */
 bur_status bur__run_sessions_plan(bur_run_sessions *out, const bur_recipe *recipe,

@@ -51,7 +51,7 @@ static uint64_t peak_of(const scene *s, int64_t batch)
     const bur_dataset_info *train = bur_dataset_describe(s->data.train),
                            *test = bur_dataset_describe(s->data.test);
     bur_run_plan plan;
-    const bur_fit_options options = {.batch = batch};
+    const bur_fit_options options = {.batch = batch, .accumulate = 1};
     assert_ok(bur_run_plan_make(&plan, s->recipe, &target, NULL, train, test, &options));
     uint64_t sum = 0;
     for (int c = 0; c < BUR_BYTE_CLASS_COUNT; c++)
@@ -97,6 +97,7 @@ static void test_train_budget__too_small_a_budget_is_refused_and_the_batch_named
     options.batch = largest + 1;
     assert_status(BUR_E_BUDGET, bur_trainer_create(&trainer, s.cpu, s.recipe, &s.data, &options));
     options.batch = largest;
+    options.accumulate = 1;
     assert_ok(bur_trainer_create(&trainer, s.cpu, s.recipe, &s.data, &options));
     assert_true(bur_trainer_plan(trainer)->peak_bytes <= options.budget_bytes);
     assert_int_equal(s.live_at_plan, 0);
@@ -146,5 +147,27 @@ static void test_train_budget__a_larger_batch_never_takes_less(void **state)
         assert_true(peak > last);
         last = peak;
     }
+    scene_close(&s);
+}
+
+static void test_train_budget__a_split_for_speed_never_makes_a_run_fit(void **state)
+{
+    (void)state;
+    scene s;
+    scene_open(&s);
+    bur_run_plan plan;
+    bur_device_info info = *bur_device_describe(s.cpu);
+    bur_target target = bur_device_target(s.cpu);
+    info.cache_bytes = 32 * MIB;
+    target.info = &info;
+    const uint64_t whole = peak_of(&s, 1024);
+    bur_fit_options options = {.batch = 1024, .budget_bytes = whole + 8 * MIB};
+    assert_ok(bur_run_plan_make(&plan, s.recipe, &target, NULL, bur_dataset_describe(s.data.train),
+                                bur_dataset_describe(s.data.test), &options));
+    assert_true(plan.fits && plan.accumulate > 1 && plan.peak_bytes < whole);
+    options.budget_bytes = whole - 8 * MIB;
+    assert_ok(bur_run_plan_make(&plan, s.recipe, &target, NULL, bur_dataset_describe(s.data.train),
+                                bur_dataset_describe(s.data.test), &options));
+    assert_true(!plan.fits && plan.accumulate == 1);
     scene_close(&s);
 }

@@ -88,6 +88,12 @@ BUR_API bur_status bur_session_accumulate(bur_session *session, const bur_scalar
 BUR_API bur_status bur_session_update(bur_session *session);
 BUR_API bur_status bur_session_step(bur_session *session, const bur_scalars *scalars);
 
+/** A whole step on `parts` batches of the session's size that lie one after the other in x and
+ * target: each is written and accumulated, then one update. Above 1 the graph must accumulate
+ * (BUR_E_ARG). */
+BUR_API bur_status bur_session_step_parts(bur_session *session, const void *x, const void *target,
+                                          const bur_scalars *scalars, int64_t parts);
+
 /** The last batch's result, and the sum of all results since bur_session_clear_totals (shared by
  * the memory's sessions). f32[BUR_RESULT_WORDS]. Both wait for the device. */
 BUR_API bur_status bur_session_read_result(bur_session *session, float *result);
@@ -116,16 +122,17 @@ typedef struct bur_profile_row {
     bur_op op;          /* BUR_OP_COUNT: the host */
     const char *layer;  /* recipe layer, "" for the optimizer and the host */
     const char *kernel; /* what carried it out: "oneDNN brg:avx512", "write the batch" */
-    int64_t ns;         /* median of the runs */
-    bur_cost cost;
+    int64_t ns;         /* of all its runs in a step, the median over the steps */
+    int64_t runs;       /* in a step */
+    bur_cost cost;      /* of one run */
 } bur_profile_row;
 
-/** Runs `runs` steps whole and as many with each command timed, in turn: write the batch, step, read
- * the result. rows[] of capacity (bur_session_profile_rows is enough): the median of each part;
+/** Runs `runs` steps (bur_session_step_parts) whole and as many with each command timed, in turn:
+ * write the batch, step, read the result. rows[] of capacity (bur_session_profile_rows is enough): the median of each part;
  * *count rows were filled. *step_ns: the median of the whole, untimed steps, so that the sum of the
  * rows tells how much of it they account for. Parameters change as in as many steps. */
 BUR_API bur_status bur_session_profile(bur_session *session, const void *x, const void *target,
-                                       const bur_scalars *scalars, int32_t runs,
+                                       const bur_scalars *scalars, int64_t parts, int32_t runs,
                                        bur_profile_row *rows, int32_t capacity, int32_t *count,
                                        int64_t *step_ns);
 BUR_API int32_t bur_session_profile_rows(const bur_session *session);

@@ -44,7 +44,7 @@ typedef bur_status (*bur_callback)(void *user, bur_event event, const void *data
 typedef struct bur_fit_options {
     int64_t batch;           /* effective batch; 32 */
     int64_t epochs;          /* 1 */
-    int64_t accumulate;      /* micro-batches per update; 1; must divide batch */
+    int64_t accumulate;      /* micro-batches per update, divides batch; what is fastest */
     bur_optimizer optimizer; /* all zero: adam; no learning_rate or no attr: the kind's defaults */
     bur_loss loss;           /* cross_entropy for classes, mse for values */
     double validation_split; /* the last share of the training samples, taken before shuffling */
