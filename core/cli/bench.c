@@ -64,7 +64,7 @@ typedef struct bench {
     int32_t device_count;
     int64_t batches[MAX_ITEMS];
     int32_t batch_count;
-    json_t *rows;
+    json_t *rows, *before; /* before: of --compare, or NULL */
     int32_t good;
 } bench;
 
@@ -172,6 +172,7 @@ static bur_status measure_on(bench *b, bur_context *context, const char *device_
         return cli_bench_kernels(b->rows, device, word);
     const cli_model_bench what = {.model = word,
                                   .batch = batch,
+                                  .accumulate = b->app->options.accumulate,
                                   .infer = b->app->options.mode == 1,
                                   .profile = b->app->options.profile};
     return cli_bench_model(b->rows, b->app, device, &what);
@@ -222,9 +223,12 @@ static const cli_column columns[] = {
     {"precision", NULL, CLI_CELL_TEXT},
     {"case", "CASE", CLI_CELL_TEXT},
     {"median_ms", "MEDIAN ms", CLI_CELL_MS},
+    {"before_ms", "BEFORE ms", CLI_CELL_MS},
+    {"ratio", "RATIO", CLI_CELL_NUMBER},
     {"min_ms", "MIN ms", CLI_CELL_MS},
     {"gflops", "GFLOP/s", CLI_CELL_NUMBER},
     {"gbs", "GB/s", CLI_CELL_NUMBER},
+    {"percent_of_limit", "% OF LIMIT", CLI_CELL_NUMBER},
     {"samples_per_s", "SAMPLES/s", CLI_CELL_NUMBER},
     {"planned_peak_bytes", "PLANNED", CLI_CELL_BYTES},
     {"measured_peak_bytes", "MEASURED", CLI_CELL_BYTES},
@@ -257,13 +261,31 @@ static void print_breakdowns(const json_t *result)
                json_integer_value(json_object_get(row, "batch")));
         cli_output(CLI_TABLE, json_incref((json_t *)(uintptr_t)row), "breakdown",
                    breakdown_columns);
+        printf("the parts account for %.1f%% of a step of %.3f ms\n",
+               json_number_value(json_object_get(row, "accounted_percent")),
+               json_number_value(json_object_get(row, "profiled_step_ms")));
     }
+}
+
+/* Below 1: faster than before. */
+static void compare_rows(const bench *b)
+{
+    const char *path = b->app->options.compare;
+    double mean = 0;
+    const int32_t count = cli_bench_compare(b->rows, b->before, &mean);
+    if (count > 0)
+        fprintf(stderr, "against %s: geometric mean of %" PRId32 " ratios %.3f\n", path, count,
+                mean);
+    else
+        fprintf(stderr, "note: %s has none of these measurements\n", path);
 }
 
 static int run_bench(bench *b)
 {
     cli_app *app = b->app;
     int code = check_words(app);
+    if (code == CLI_DONE && app->options.compare != NULL)
+        code = cli_bench_compare_open(&b->before, app->options.compare);
     if (code == CLI_DONE)
         code = read_batches(b);
     if (code == CLI_DONE)
@@ -274,6 +296,8 @@ static int run_bench(bench *b)
     app->progress = &b->progress;
     b->rows = json_array();
     measure_all(b);
+    if (b->before != NULL)
+        compare_rows(b);
     json_t *result = json_pack("{si so}", "schema", 1, "results", b->rows);
     json_incref(result);
     code = cli_output(app->options.format, result, "results", columns);
@@ -290,5 +314,7 @@ static int run_bench(bench *b)
 int cli_bench(cli_app *app)
 {
     bench b = {.app = app};
-    return run_bench(&b);
+    const int code = run_bench(&b);
+    json_decref(b.before);
+    return code;
 }

@@ -22,13 +22,20 @@ bur_status cli_bench_kernels(json_t *rows, bur_device *device, const char *kind)
 
 typedef struct cli_model_bench {
     const char *model;
-    int64_t batch;
+    int64_t batch, accumulate; /* accumulate 0: auto */
     bool infer, profile;
 } cli_model_bench;
 
 /* Measures whole steps of a model, or forward passes; appends one row. */
 bur_status cli_bench_model(json_t *rows, cli_app *app, bur_device *device,
                            const cli_model_bench *what);
+
+/* --compare: reads the rows of an earlier `bench --json` before anything is measured; *out is yours
+ * to json_decref. Gives the exit code. */
+int cli_bench_compare_open(json_t **out, const char *path);
+/* Sets "before_ms" and "ratio" (now / before) of each row that was measured before, too; gives how
+ * many, and the geometric mean of their ratios. */
+int32_t cli_bench_compare(json_t *rows, const json_t *before, double *geometric_mean);
 
 /* f32 values in [-1, 1), the same every time. */
 void cli_fill_random(float *values, int64_t count, uint32_t stream);

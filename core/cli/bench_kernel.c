@@ -161,7 +161,8 @@ static bur_cost case_cost(const kernel_case *c)
     return bur_op_cost(&call);
 }
 
-static bur_status run_case(json_t *rows, bur_device *device, const kernel_case *c)
+static bur_status run_case(json_t *rows, bur_device *device, const bur_limits *limits,
+                           const kernel_case *c)
 {
     running r = {.c = c, .device = device};
     cli_timing timing = {0};
@@ -174,21 +175,27 @@ static bur_status run_case(json_t *rows, bur_device *device, const kernel_case *
     bur_array_destroy(r.mark);
     BUR_TRY(status);
     const bur_cost cost = case_cost(c);
+    const double least_s = bur_limits_least_s(limits, cost);
     case_name(name, sizeof name, c);
-    json_array_append_new(rows,
-                          json_pack("{ss ss so so so so so si}", "device",
-                                    bur_device_describe(device)->name, "case", name, "median_ms",
-                                    cli_real(timing.median_ms), "min_ms", cli_real(timing.least_ms),
-                                    "gflops", cli_real(cost.flop / timing.median_ms * 1e-6), "gbs",
-                                    cli_real(cost.bytes / timing.median_ms * 1e-6),
-                                    "percent_of_limit", json_null(), "runs", timing.runs));
+    json_array_append_new(
+        rows, json_pack("{ss ss so so so so so si}", "device", bur_device_describe(device)->name,
+                        "case", name, "median_ms", cli_real(timing.median_ms), "min_ms",
+                        cli_real(timing.least_ms), "gflops",
+                        cli_real(cost.flop / timing.median_ms * 1e-6), "gbs",
+                        cli_real(cost.bytes / timing.median_ms * 1e-6), "percent_of_limit",
+                        least_s > 0 ? cli_real(least_s / timing.median_ms * 1e5) : json_null(),
+                        "runs", timing.runs));
     return BUR_OK;
 }
 
 bur_status cli_bench_kernels(json_t *rows, bur_device *device, const char *kind)
 {
+    bur_limits limits = {0};
+    const bur_status status = bur_device_measure_limits(device, &limits);
+    if (status != BUR_OK && status != BUR_E_UNSUPPORTED)
+        return status;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         if (strcmp(cases[i].kind, kind) == 0)
-            BUR_TRY(run_case(rows, device, &cases[i]));
+            BUR_TRY(run_case(rows, device, &limits, &cases[i]));
     return BUR_OK;
 }

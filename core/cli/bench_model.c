@@ -2,6 +2,7 @@
 #include "bench.h"
 #include "model.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -20,6 +21,7 @@ typedef struct stepping {
     float *x, *y;
     int32_t *labels;
     size_t y_bytes;
+    int64_t parts; /* of a training batch */
 } stepping;
 
 /* The batch is written anew for each step, as in training; a read waits for the device. */
@@ -27,12 +29,10 @@ static bur_status step_once(void *user)
 {
     stepping *s = user;
     float result[BUR_RESULT_WORDS];
-    BUR_TRY(bur_session_write_batch(s->session, s->x, s->what->infer ? NULL : s->labels));
-    if (s->what->infer) {
-        BUR_TRY(bur_session_accumulate(s->session, &s->scalars));
+    BUR_TRY(bur_session_step_parts(s->session, s->x, s->what->infer ? NULL : s->labels, &s->scalars,
+                                   s->parts));
+    if (s->what->infer)
         return bur_session_read_output(s->session, s->y, s->y_bytes);
-    }
-    BUR_TRY(bur_session_step(s->session, &s->scalars));
     return bur_session_read_result(s->session, result);
 }
 
@@ -66,10 +66,25 @@ static bur_scalars make_scalars(const bur_optimizer *optimizer, int64_t batch)
     };
 }
 
+/* Splits the batch as training does; a batch that cannot be split so is an error. */
+static bur_status split(stepping *s, bur_graph_options *options, const bur_target *target,
+                        const bur_target *fallback)
+{
+    s->parts = s->what->infer ? 1 : s->what->accumulate;
+    if (s->parts == 0)
+        BUR_TRY(bur_plan_choose_parts(&s->parts, s->model.recipe, options, target, fallback));
+    if (options->batch % s->parts != 0)
+        return bur_fail(BUR_E_ARG, "accumulate=%" PRId64 " does not divide batch %" PRId64,
+                        s->parts, options->batch);
+    options->batch /= s->parts;
+    options->accumulate = s->parts > 1;
+    return BUR_OK;
+}
+
 static bur_status prepare(stepping *s)
 {
     bur_device *host = NULL;
-    const bur_graph_options options = {
+    bur_graph_options options = {
         .batch = s->what->batch,
         .mode = s->what->infer ? BUR_PREDICT : BUR_TRAIN,
         .loss = BUR_LOSS_CROSS_ENTROPY,
@@ -77,11 +92,12 @@ static bur_status prepare(stepping *s)
     };
     const bur_target target = bur_device_target(s->device);
     BUR_TRY(bur_device_open(&host, s->context, "cpu"));
-    const bur_target fallback = bur_device_target(host);
+    const bur_target cpu = bur_device_target(host);
+    const bur_target *fallback = target.backend == cpu.backend ? NULL : &cpu;
     s->scalars = make_scalars(&options.optimizer, options.batch);
+    BUR_TRY(split(s, &options, &target, fallback));
     BUR_TRY(bur_graph_create(&s->graph, s->model.recipe, &options));
-    BUR_TRY(bur_plan_create(&s->plan, s->graph, &target,
-                            target.backend == fallback.backend ? NULL : &fallback));
+    BUR_TRY(bur_plan_create(&s->plan, s->graph, &target, fallback));
     const bur_plan *plans[] = {s->plan};
     BUR_TRY(bur_memory_create(&s->memory, s->device, plans, 1));
     BUR_TRY(bur_session_create(&s->session, s->memory, s->plan));
@@ -102,9 +118,9 @@ static void sum_by_operator(share shares[BUR_OP_COUNT + 1], const bur_profile_ro
     for (int32_t i = 0; i < count; i++) {
         share *s = &shares[rows[i].op];
         s->ns += (double)rows[i].ns;
-        s->cost.flop += rows[i].cost.flop;
-        s->cost.bytes += rows[i].cost.bytes;
-        s->least_s += bur_limits_least_s(limits, rows[i].cost);
+        s->cost.flop += (double)rows[i].runs * rows[i].cost.flop;
+        s->cost.bytes += (double)rows[i].runs * rows[i].cost.bytes;
+        s->least_s += (double)rows[i].runs * bur_limits_least_s(limits, rows[i].cost);
     }
 }
 
@@ -131,8 +147,9 @@ static bur_status add_breakdown(json_t *row, stepping *s)
     bur_profile_row *rows = bur_alloc_array(s->context, (size_t)capacity, sizeof *rows);
     bur_status status = rows == NULL ? BUR_E_NOMEM : bur_device_measure_limits(s->device, &limits);
     if (status == BUR_OK || status == BUR_E_UNSUPPORTED)
-        status = bur_session_profile(s->session, s->x, s->what->infer ? NULL : s->labels,
-                                     &s->scalars, PROFILE_RUNS, rows, capacity, &count, &step_ns);
+        status =
+            bur_session_profile(s->session, s->x, s->what->infer ? NULL : s->labels, &s->scalars,
+                                s->parts, PROFILE_RUNS, rows, capacity, &count, &step_ns);
     if (status == BUR_OK)
         sum_by_operator(shares, rows, count, &limits);
     bur_free(s->context, rows);
@@ -160,14 +177,14 @@ static bur_status add_row(json_t *rows, stepping *s)
     cli_timing timing = {0};
     BUR_TRY(cli_time(&timing, step_once, s));
     json_t *row = json_pack(
-        "{ss ss ss sI ss so so so sI sI so si}", "device", bur_device_describe(s->device)->name,
+        "{ss ss ss sI sI ss so so so sI sI so si}", "device", bur_device_describe(s->device)->name,
         "model", what->model, "mode", what->infer ? "infer" : "train", "batch",
-        (json_int_t)what->batch, "precision", "f32", "median_ms", cli_real(timing.median_ms),
-        "min_ms", cli_real(timing.least_ms), "samples_per_s",
-        cli_real((double)what->batch / timing.median_ms * 1e3), "planned_peak_bytes",
-        (json_int_t)bur_plan_get_summary(s->plan)->total_bytes, "measured_peak_bytes",
-        (json_int_t)bur_device_peak_bytes(s->device), "breakdown", json_null(), "runs",
-        timing.runs);
+        (json_int_t)what->batch, "accumulate", (json_int_t)s->parts, "precision", "f32",
+        "median_ms", cli_real(timing.median_ms), "min_ms", cli_real(timing.least_ms),
+        "samples_per_s", cli_real((double)what->batch / timing.median_ms * 1e3),
+        "planned_peak_bytes", (json_int_t)bur_plan_get_summary(s->plan)->total_bytes,
+        "measured_peak_bytes", (json_int_t)bur_device_peak_bytes(s->device), "breakdown",
+        json_null(), "runs", timing.runs);
     json_array_append_new(rows, row);
     return what->profile ? add_breakdown(row, s) : BUR_OK;
 }

@@ -161,7 +161,7 @@ void cli_model_close(cli_model *model)
 int cli_fit_options(bur_fit_options *out, const cli_app *app)
 {
     const cli_options *options = &app->options;
-    const int64_t accumulate = options->accumulate > 0 ? options->accumulate : 1;
+    const int64_t accumulate = options->accumulate; /* 0: auto */
     bur_optimizer optimizer = bur_optimizer_default((bur_optimizer_kind)options->optimizer);
     if (options->momentum > 0 && optimizer.kind != BUR_MOMENTUM)
         return cli_error(CLI_USAGE, NULL, "optimizer=momentum, or leave out momentum=",
@@ -170,7 +170,7 @@ int cli_fit_options(bur_fit_options *out, const cli_app *app)
         optimizer.learning_rate = (float)options->learning_rate;
     if (options->momentum > 0)
         optimizer.attr.momentum = (float)options->momentum;
-    if (options->batch > 0 && options->batch % accumulate != 0)
+    if (options->batch > 0 && accumulate > 0 && options->batch % accumulate != 0)
         return cli_error(CLI_USAGE, "each part has as many samples", NULL,
                          "accumulate=%" PRId64 " does not divide batch=%" PRId64, accumulate,
                          options->batch);

@@ -39,7 +39,7 @@ typedef struct cli_options {
     int32_t mode;     /* bench: 0 train, 1 infer */
     bool json, quiet, dry_run, help, profile;
     const char *device; /* bench: a list */
-    const char *batches;
+    const char *batches, *compare;
     uint64_t ram_bytes, device_memory_bytes;
     /* keys */
     const char *data, *hidden, *weights, *out;

@@ -34,6 +34,7 @@ typedef struct planner {
     cli_target target;
     bur_fit_options options;
     cli_batch_choice choice;
+    int64_t recommended_accumulate;
     uint64_t budget_bytes;
     char binds[64], model_name[64];
 } planner;
@@ -46,16 +47,19 @@ static bur_status plan_batch(bur_run_plan *out, planner *p, int64_t batch)
                              &p->model.train, p->model.has_test ? &p->model.test : NULL, &options);
 }
 
-/* What stands beside a row: whether it is the recommended batch, the largest, or does not fit. */
+/* What stands beside a row: whether it is the recommended batch, the largest, or does not fit, and
+ * in how many parts it goes. */
 static void row_note(char *text, size_t size, const planner *p, const bur_run_plan *plan)
 {
     text[0] = '\0';
-    if (plan->batch == p->choice.batch)
-        snprintf(text, size, "recommended");
-    else if (plan->batch == p->choice.largest)
-        snprintf(text, size, "largest");
-    else if (!plan->fits)
-        snprintf(text, size, "does not fit");
+    char parts[32] = "";
+    if (plan->accumulate > 1)
+        snprintf(parts, sizeof parts, "in %" PRId64 " parts", plan->accumulate);
+    const char *what = plan->batch == p->choice.batch     ? "recommended"
+                       : plan->batch == p->choice.largest ? "largest"
+                       : !plan->fits                      ? "does not fit"
+                                                          : "";
+    snprintf(text, size, "%s%s%s", what, what[0] != '\0' && parts[0] != '\0' ? ", " : "", parts);
 }
 
 static bur_status add_row(json_t *rows, planner *p, int64_t batch)
@@ -65,6 +69,8 @@ static bur_status add_row(json_t *rows, planner *p, int64_t batch)
     BUR_TRY(plan_batch(&plan, p, batch));
     row_note(note, sizeof note, p, &plan);
     p->budget_bytes = plan.budget_bytes;
+    if (batch == p->choice.batch)
+        p->recommended_accumulate = plan.accumulate;
     snprintf(p->binds, sizeof p->binds, "%s", plan.binds);
     const uint64_t state_bytes = plan.bytes[BUR_BYTES_PARAMETERS] +
                                  plan.bytes[BUR_BYTES_GRADIENTS] + plan.bytes[BUR_BYTES_OPTIMIZER];
@@ -109,7 +115,7 @@ static json_t *batch_or_null(int64_t batch)
 static json_t *result_json(const planner *p, json_t *rows)
 {
     json_t *recommended = batch_or_null(p->choice.batch);
-    json_object_set_new(recommended, "accumulate", json_integer(p->options.accumulate));
+    json_object_set_new(recommended, "accumulate", json_integer(p->recommended_accumulate));
     json_object_set_new(recommended, "recompute", json_string("off"));
     json_object_set_new(recommended, "binds", json_string(p->choice.reason));
     json_t *largest = batch_or_null(p->choice.largest);

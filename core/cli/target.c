@@ -151,7 +151,7 @@ bur_status cli_batch_choose(cli_batch_choice *out, const cli_target *target, con
                                      : "memory binds: the largest that fits is ",
                  largest, of->text, of->low, of->high);
     }
-    if (choice.batch % options->accumulate != 0 && choice.batch > 0)
+    if (options->accumulate > 0 && choice.batch % options->accumulate != 0 && choice.batch > 0)
         choice.batch = (choice.batch / options->accumulate + 1) * options->accumulate;
     *out = choice;
     return BUR_OK;

@@ -167,13 +167,16 @@ static int settle_batch(training *t)
     snprintf(t->batch_reason, sizeof t->batch_reason, "%s",
              t->options.batch > 0 ? "as given" : choice.reason);
     if (t->options.batch == 0)
-        t->options.batch = choice.batch > 0 ? choice.batch : t->options.accumulate;
+        t->options.batch = choice.batch > 0            ? choice.batch
+                           : t->options.accumulate > 0 ? t->options.accumulate
+                                                       : 1;
     status = plan_run(&plan, t, t->options.batch, t->options.accumulate);
     if (status != BUR_OK) {
         snprintf(fix, sizeof fix, "batch=%" PRId64 " (the largest that fits)", choice.largest);
         return cli_error_status(status, choice.largest > 0 ? fix : NULL, "cannot plan %s", t->name);
     }
     t->plan = plan;
+    t->options.accumulate = plan.accumulate;
     if (plan.fits)
         return CLI_DONE;
     return cli_refuse_plan(&plan, t->target.is_host, choice.largest,
