@@ -5,46 +5,29 @@
 #include "../base/context.h"
 
 #include <ctype.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { MAX_DEVICES = 64, MAX_ADDED = 8, NOTE_BYTES = 4 * BUR_TEXT_BYTES };
-
-typedef struct listed_device {
-    const bur_backend *backend; /* NULL: loadable backend number `loadable`, not loaded here yet */
-    int32_t loadable;
-} listed_device;
-
-typedef struct registry {
-    bur_context *context;
-    const bur_backend *added[MAX_ADDED];
-    int32_t n_added;
-    bool listed;
-    bur_device_info infos[MAX_DEVICES];
-    listed_device sources[MAX_DEVICES];
-    int32_t count;
-    char note[NOTE_BYTES];
-    bur_device *opened;
-} registry;
+static atomic_bool drivers_loaded; /* in this process, by any context */
 
 static void registry_destroy(void *pointer)
 {
-    registry *r = pointer;
+    bur__registry *r = pointer;
     for (bur_device *device = r->opened; device != NULL;) {
         bur_device *next = device->next;
-        device->backend->close(device->handle);
-        bur_free(r->context, device);
+        bur__device_close_own(device);
         device = next;
     }
     bur_free(r->context, r);
 }
 
-static bur_status get_registry(registry **out, bur_context *context)
+static bur_status get_registry(bur__registry **out, bur_context *context)
 {
     if (context == NULL)
         return bur_fail(BUR_E_ARG, "context is NULL");
     if (context->devices == NULL) {
-        registry *r = bur_alloc(context, sizeof *r);
+        bur__registry *r = bur_alloc(context, sizeof *r);
         if (r == NULL)
             return BUR_E_NOMEM;
         r->context = context;
@@ -57,19 +40,20 @@ static bur_status get_registry(registry **out, bur_context *context)
 
 bur_status bur_context_add_backend(bur_context *context, const bur_backend *backend)
 {
-    registry *r = NULL;
+    bur__registry *r = NULL;
     BUR_TRY(get_registry(&r, context));
     if (backend == NULL || backend->version != BUR_BACKEND_VERSION)
         return bur_fail(BUR_E_ARG, "backend version %u; %u is needed",
                         backend == NULL ? 0 : backend->version, BUR_BACKEND_VERSION);
-    if (r->n_added == MAX_ADDED)
-        return bur_fail(BUR_E_RANGE, "more than %d backends", MAX_ADDED);
+    if (r->n_added == BUR__MAX_ADDED)
+        return bur_fail(BUR_E_RANGE, "more than %d backends", BUR__MAX_ADDED);
     r->added[r->n_added++] = backend;
     r->listed = false;
+    r->chosen = NULL;
     return BUR_OK;
 }
 
-static void add_note(registry *r, const char *note)
+static void add_note(bur__registry *r, const char *note)
 {
     const size_t used = strlen(r->note);
     if (note[0] != '\0')
@@ -77,22 +61,22 @@ static void add_note(registry *r, const char *note)
 }
 
 /* Devices of a backend that is part of this process. */
-static void list_own(registry *r, const bur_backend *backend)
+static void list_own(bur__registry *r, const bur_backend *backend)
 {
     char note[BUR_TEXT_BYTES] = "";
     int32_t count = 0;
-    if (backend->enumerate(r->context, r->infos + r->count, MAX_DEVICES - r->count, &count, note) !=
-        BUR_OK) {
+    if (backend->enumerate(r->context, r->infos + r->count, BUR__MAX_DEVICES - r->count, &count,
+                           note) != BUR_OK) {
         add_note(r, bur_last_error());
         return;
     }
     add_note(r, note);
     for (int32_t i = 0; i < count; i++)
-        r->sources[r->count + i] = (listed_device){backend, -1};
+        r->sources[r->count + i] = (bur__device_source){backend, -1};
     r->count += count;
 }
 
-static void list_loadable(registry *r)
+static void list_loadable(bur__registry *r)
 {
     for (int32_t index = 0;; index++) {
         char note[BUR_TEXT_BYTES] = "";
@@ -100,21 +84,25 @@ static void list_loadable(registry *r)
         if (name == NULL)
             return;
         int32_t count = 0;
-        bur__probe(r->context, index, r->infos + r->count, MAX_DEVICES - r->count, &count, note);
+        const bur__child_end end = bur__probe(r->context, index, r->infos + r->count,
+                                              BUR__MAX_DEVICES - r->count, &count, note);
         add_note(r, note);
+        if (end > r->asked)
+            r->asked = end;
         for (int32_t i = 0; i < count; i++)
-            r->sources[r->count + i] = (listed_device){NULL, index};
+            r->sources[r->count + i] = (bur__device_source){NULL, index};
         r->count += count;
     }
 }
 
-static bur_status list(registry **out, bur_context *context)
+bur_status bur__devices_list(bur__registry **out, bur_context *context)
 {
-    registry *r = NULL;
+    bur__registry *r = NULL;
     BUR_TRY(get_registry(&r, context));
     if (!r->listed) {
         r->count = 0;
         r->note[0] = '\0';
+        r->asked = BUR__CHILD_ANSWERED;
         list_own(r, bur_backend_cpu());
         for (int32_t i = 0; i < r->n_added; i++)
             list_own(r, r->added[i]);
@@ -128,8 +116,8 @@ static bur_status list(registry **out, bur_context *context)
 bur_status bur_device_list(bur_context *context, const bur_device_info **out, int32_t *count,
                            const char **note)
 {
-    registry *r = NULL;
-    BUR_TRY(list(&r, context));
+    bur__registry *r = NULL;
+    BUR_TRY(bur__devices_list(&r, context));
     *out = r->infos;
     *count = r->count;
     if (note != NULL)
@@ -151,7 +139,7 @@ static bool contains(const char *text, const char *part)
     return false;
 }
 
-static bur_status fail_unknown(const registry *r, const char *name, const char *why)
+static bur_status fail_unknown(const bur__registry *r, const char *name, const char *why)
 {
     char names[256] = "";
     for (int32_t i = 0; i < r->count; i++) {
@@ -163,7 +151,7 @@ static bur_status fail_unknown(const registry *r, const char *name, const char *
 }
 
 /* The listed device of that name, alias, or part of a description after the backend's prefix. */
-static bur_status find(int32_t *out, const registry *r, const char *name)
+static bur_status find(int32_t *out, const bur__registry *r, const char *name)
 {
     for (int32_t i = 0; i < r->count; i++)
         if (strcmp(r->infos[i].name, name) == 0 ||
@@ -191,58 +179,89 @@ static bur_status find(int32_t *out, const registry *r, const char *name)
     return BUR_OK;
 }
 
-static bur_status open_listed(bur_device **out, registry *r, int32_t index)
+static bur_status load(bur__device_source *source)
+{
+    if (source->backend != NULL)
+        return BUR_OK;
+    char reason[BUR_TEXT_BYTES] = "";
+    const char *name = NULL;
+    source->backend = bur_backend_load(source->loadable, &name, reason);
+    if (source->backend == NULL)
+        return bur_fail(BUR_E_DEVICE, "%s: %s", name, reason);
+    atomic_store(&drivers_loaded, true);
+    return BUR_OK;
+}
+
+bool bur__drivers_are_loaded(void)
+{
+    return atomic_load(&drivers_loaded);
+}
+
+bur_status bur__device_open_own(bur_device **out, bur__registry *r, int32_t index)
+{
+    const bur_device_info *info = &r->infos[index];
+    bur__device_source *source = &r->sources[index];
+    if (!info->trains)
+        return bur_fail(BUR_E_DEVICE, "%s (%s) cannot be used: %s", info->name, info->description,
+                        info->reason);
+    BUR_TRY(load(source));
+    bur_device *device = bur_alloc(r->context, sizeof *device);
+    if (device == NULL)
+        return BUR_E_NOMEM;
+    *device = (bur_device){.context = r->context, .backend = source->backend, .info = *info};
+    const bur_status status = device->backend->open(&device->handle, r->context, &device->info);
+    if (status != BUR_OK) {
+        bur_free(r->context, device);
+        return bur_fail_in(status, "%s", info->name);
+    }
+    *out = device;
+    return BUR_OK;
+}
+
+void bur__device_close_own(bur_device *device)
+{
+    device->backend->close(device->handle);
+    bur_free(device->context, device);
+}
+
+bur_status bur__device_open(bur_device **out, bur__registry *r, int32_t index)
 {
     for (bur_device *device = r->opened; device != NULL; device = device->next)
         if (strcmp(device->info.name, r->infos[index].name) == 0) {
             *out = device;
             return BUR_OK;
         }
-    const bur_device_info *info = &r->infos[index];
-    if (!info->trains)
-        return bur_fail(BUR_E_DEVICE, "%s (%s) cannot be used: %s", info->name, info->description,
-                        info->reason);
-    listed_device *source = &r->sources[index];
-    if (source->backend == NULL) {
-        char reason[BUR_TEXT_BYTES] = "";
-        const char *name = NULL;
-        source->backend = bur_backend_load(source->loadable, &name, reason);
-        if (source->backend == NULL)
-            return bur_fail(BUR_E_DEVICE, "%s: %s", name, reason);
-    }
-    bur_device *device = bur_alloc(r->context, sizeof *device);
-    if (device == NULL)
-        return BUR_E_NOMEM;
-    *device = (bur_device){
-        .context = r->context, .backend = source->backend, .info = *info, .next = r->opened};
-    const bur_status status = device->backend->open(&device->handle, r->context, &device->info);
-    if (status != BUR_OK) {
-        bur_free(r->context, device);
-        return bur_fail_in(status, "%s", info->name);
-    }
+    bur_device *device = NULL;
+    BUR_TRY(bur__device_open_own(&device, r, index));
+    device->next = r->opened;
     r->opened = device;
     *out = device;
     return BUR_OK;
+}
+
+bur_status bur__device_open_cpu(bur_device **out, bur__registry *r)
+{
+    if (!r->listed) {
+        r->count = 0;
+        list_own(r, bur_backend_cpu());
+    }
+    return bur__device_open(out, r, 0);
 }
 
 bur_status bur_device_open(bur_device **out, bur_context *context, const char *name)
 {
     if (out == NULL || name == NULL)
         return bur_fail(BUR_E_ARG, "bur_device_open: NULL argument");
-    registry *r = NULL;
+    bur__registry *r = NULL;
     BUR_TRY(get_registry(&r, context));
-    /* The CPU needs no driver: do not ask any. */
-    const bool cpu = strcmp(name, "cpu") == 0 || strcmp(name, "auto") == 0;
-    if (cpu && !r->listed) {
-        r->count = 0;
-        list_own(r, bur_backend_cpu());
-    } else if (!cpu) {
-        BUR_TRY(list(&r, context));
-    }
+    if (strcmp(name, "auto") == 0)
+        return bur__device_open_auto(out, r);
+    if (strcmp(name, "cpu") == 0)
+        return bur__device_open_cpu(out, r);
     int32_t index = 0;
-    if (!cpu)
-        BUR_TRY(find(&index, r, name));
-    return open_listed(out, r, index);
+    BUR_TRY(bur__devices_list(&r, context));
+    BUR_TRY(find(&index, r, name));
+    return bur__device_open(out, r, index);
 }
 
 const bur_device_info *bur_device_describe(const bur_device *device)

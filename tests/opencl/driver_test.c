@@ -1,4 +1,4 @@
-#define _POSIX_C_SOURCE 200809L
+#define _DEFAULT_SOURCE /* mkdtemp, setenv */
 #include "test.h"
 
 #include <stdio.h>
@@ -73,4 +73,107 @@ static void test_opencl_driver__opening_the_cpu_asks_no_driver(void **state)
     assert_ok(bur_device_open(&again, context, "cpu"));
     assert_ptr_equal(device, again);
     bur_context_destroy(context);
+}
+
+/* ---- auto ---- */
+
+static char cache[64];
+
+static void begin_cache(void)
+{
+    strcpy(cache, "/tmp/burthen-driver-XXXXXX");
+    assert_non_null(mkdtemp(cache));
+    assert_int_equal(setenv("XDG_CACHE_HOME", cache, 1), 0);
+}
+
+static void end_cache(void)
+{
+    char command[128];
+    snprintf(command, sizeof command, "rm -rf %s", cache);
+    assert_int_equal(system(command), 0);
+}
+
+static void keep_warning(void *user, bur_log_level level, const char *module, const char *line)
+{
+    (void)module;
+    if (level == BUR_LOG_WARN)
+        snprintf(user, 256, "%s", line);
+}
+
+/* Opens "auto" with the module of that folder: the CPU, with `warning` and after how long. */
+static double auto_seconds(const char *folder, const char *limit_ms, char warning[256])
+{
+    char path[512];
+    bur_context *context = NULL;
+    bur_device *device = NULL;
+    const bur_context_options options = {
+        .log = keep_warning, .log_user = warning, .log_level = BUR_LOG_INFO};
+    warning[0] = '\0';
+    snprintf(path, sizeof path, "%s/tests/modules/%s", BURTHEN_BINARY_DIR, folder);
+    assert_int_equal(setenv("BURTHEN_MODULE_PATH", path, 1), 0);
+    assert_int_equal(setenv("BURTHEN_PROBE_MS", limit_ms, 1), 0);
+    assert_ok(bur_context_create(&context, &options));
+    const int64_t start_ns = bur_time_ns();
+    assert_ok(bur_device_open(&device, context, "auto"));
+    const double seconds = 1e-9 * (double)(bur_time_ns() - start_ns);
+    assert_string_equal(bur_device_describe(device)->name, "cpu");
+    bur_context_destroy(context);
+    return seconds;
+}
+
+/* The first start pays the driver's time limit and says so, the next ones ask no driver. */
+static void test_opencl_driver__auto_pays_for_a_broken_driver_once(void **state)
+{
+    static const struct {
+        const char *folder, *warning;
+    } cases[] = {
+        {"hang", "an OpenCL driver did not answer within 700 ms"},
+        {"crash", "an OpenCL driver crashed (signal 6)"},
+        {"hang-in-open",
+         "cl:0: did not answer within 700 ms while its training speed was measured"},
+        {"crash-in-open", "cl:0: crashed (signal 6) while its training speed was measured"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char warning[256];
+        begin_cache();
+        assert_true(auto_seconds(cases[i].folder, "700", warning) < 10);
+        if (strstr(warning, cases[i].warning) == NULL)
+            fail_msg("%s: '%s'", cases[i].folder, warning);
+        assert_true(auto_seconds(cases[i].folder, "60000", warning) < 10);
+        assert_string_equal(warning, "");
+        end_cache();
+    }
+}
+
+/* The real devices, as a user has them: what "auto" opens is no slower than the others. */
+static void test_opencl_driver__auto_opens_the_fastest_real_device(void **state)
+{
+    (void)state;
+    begin_cache();
+    bur_context *context = NULL;
+    bur_device *device = NULL;
+    const bur_device_speed *speeds = NULL;
+    const bur_device_info *infos = NULL;
+    int32_t count = 0;
+    double most = 0;
+    assert_int_equal(unsetenv("BURTHEN_MODULE_PATH"), 0);
+    /* time for a driver that compiles everything anew, on a machine that does other things */
+    assert_int_equal(setenv("BURTHEN_PROBE_MS", "120000", 1), 0);
+    assert_ok(bur_context_create(&context, NULL));
+    assert_ok(bur_device_speeds(context, false, &speeds, &count));
+    assert_ok(bur_device_list(context, &infos, &count, NULL));
+    assert_true(count > 1);
+    assert_ok(bur_device_open(&device, context, "auto"));
+    for (int32_t i = 0; i < count; i++) {
+        if (infos[i].trains && speeds[i].train_samples_per_s <= 0)
+            fail_msg("%s was not measured: %s", infos[i].name, speeds[i].note);
+        if (speeds[i].train_samples_per_s > most)
+            most = speeds[i].train_samples_per_s;
+    }
+    for (int32_t i = 0; i < count; i++)
+        if (strcmp(infos[i].name, bur_device_describe(device)->name) == 0)
+            assert_true(speeds[i].is_auto && speeds[i].train_samples_per_s >= most);
+    bur_context_destroy(context);
+    end_cache();
 }

@@ -26,7 +26,9 @@ BUR_API bur_status bur_device_list(bur_context *context, const bur_device_info *
 
 /** Opens a device by name: "cpu", "auto", "cl:0", "cl:1.0" (platform.device), or part of a
  * description: "cl:radeon". The context owns it; a second call gives the same. BUR_E_DEVICE names
- * the devices there are. */
+ * the devices there are. "auto" is the device of the highest training speed (bur_device_speeds);
+ * what is not known yet is measured, unless there is no choice. An answer of "cpu" is kept: until
+ * the installed drivers change, no driver is asked for it again. */
 BUR_API bur_status bur_device_open(bur_device **out, bur_context *context, const char *name);
 
 BUR_API const bur_device_info *bur_device_describe(const bur_device *device);
@@ -47,18 +49,22 @@ BUR_API double bur_limits_least_s(const bur_limits *limits, bur_cost cost);
 
 /** How fast a device was when it was last measured; all 0 if it never was or failed. */
 typedef struct bur_device_speed {
-    bur_limits limits;
+    bur_limits limits;          /* measured by bur_device_speeds(anew) alone */
     double train_samples_per_s; /* of a small convolutional network: what "auto" compares */
+    bool is_auto;               /* what "auto" opens by these figures; none if it has to measure */
     char note[BUR_TEXT_BYTES];  /* why it could not be measured, "" if it was */
 } bur_device_speed;
 
 /** The speeds of the devices of bur_device_list, in its order; *out is the context's, until the
  * next call. Each is measured in a child process with a time limit (the CPU, which has no driver,
- * in this one) and kept in the user's cache until the device, its driver, the threads or this
- * library's version change; `anew` measures what is kept, too. A device that hangs or crashes is a
- * speed of 0 with a note. */
+ * and drivers that this process has loaded, in this one) and kept in the user's cache until the
+ * device, its driver, the threads or this library's version change; `anew` measures what is kept,
+ * too, and the limits. A device that hangs or crashes is a speed of 0 with a note, also kept. */
 BUR_API bur_status bur_device_speeds(bur_context *context, bool anew, const bur_device_speed **out,
                                      int32_t *count);
+/** The same from the cache alone: nothing is measured. */
+BUR_API bur_status bur_device_speeds_kept(bur_context *context, const bur_device_speed **out,
+                                          int32_t *count);
 
 /* ---- memory and sessions ---- */
 
