@@ -62,7 +62,7 @@ int cli_exit_code(bur_status status);
 /* The context's log, to stderr; `user` is the cli_app (progress.c). */
 void cli_log(void *user, bur_log_level level, const char *module, const char *line);
 const char *cli_log_level_name(bur_log_level level);
-/* The finest level that BUR_LOG (error, warning, info, debug, trace) asks for; warning if
+/* The finest level that BUR_LOG (error, warning, info, debug, trace) asks for; info if
  * unset. */
 bur_log_level cli_log_level(void);
 

@@ -3,7 +3,6 @@
 #include "report.h"
 
 #include <stdio.h>
-#include <string.h>
 
 static const cli_column columns[] = {
     {"auto", "", CLI_CELL_MARK},
@@ -19,44 +18,71 @@ static const cli_column columns[] = {
     {"gflops_f32", "GFLOP/s", CLI_CELL_NUMBER},
     {"bandwidth_gbs", "GB/s", CLI_CELL_NUMBER},
     {"launch_us", NULL, CLI_CELL_NUMBER},
+    {"train_samples_per_s", "SAMPLES/s", CLI_CELL_NUMBER},
     {"trains", "TRAINS", CLI_CELL_YES},
     {"reason", "WHY NOT", CLI_CELL_TEXT},
     {0},
 };
 
-/* The device that --device auto opens. A driver that fails then is told by `devices` in its row, so
- * here it only means that there is no mark. */
-static const char *auto_name(cli_app *app)
+/* What was measured of a device; what was not is null. */
+static void add_speed(json_t *row, const bur_device_info *info, const bur_device_speed *speed)
 {
-    bur_device *device = NULL;
-    if (bur_device_open(&device, app->context, "auto") != BUR_OK)
-        return "";
-    return bur_device_describe(device)->name;
+    const bur_limits *limits = &speed->limits;
+    const struct {
+        const char *key;
+        double value;
+    } figures[] = {
+        {"gflops_f32", limits->flop_per_s * 1e-9},
+        {"bandwidth_gbs", limits->bandwidth[BUR_BANDWIDTH_COUNT - 1].bytes_per_s * 1e-9},
+        {"launch_us", limits->launch_s * 1e6},
+        {"train_samples_per_s", speed->train_samples_per_s},
+    };
+    for (size_t i = 0; i < sizeof figures / sizeof *figures; i++)
+        json_object_set_new(row, figures[i].key,
+                            figures[i].value > 0 ? cli_real(figures[i].value) : json_null());
+    json_object_set_new(row, "auto", json_boolean(speed->is_auto));
+    json_object_set_new(row, "reason", json_string(info->trains ? speed->note : info->reason));
+}
+
+static void print_footer(const bur_device_speed *speeds, int32_t count)
+{
+    bool is_chosen = false;
+    for (int32_t i = 0; i < count; i++)
+        is_chosen |= speeds[i].is_auto;
+    printf("\n%s; 'burthen devices --measure' measures now\n",
+           is_chosen ? "* is what --device auto picks"
+                     : "--device auto measures when it is first used");
+}
+
+static bur_status read_speeds(cli_app *app, const bur_device_speed **out, int32_t *count)
+{
+    return app->options.measure ? bur_device_speeds(app->context, true, out, count)
+                                : bur_device_speeds_kept(app->context, out, count);
 }
 
 int cli_devices(cli_app *app)
 {
     const bur_device_info *infos = NULL;
+    const bur_device_speed *speeds = NULL;
     const char *note = "";
     int32_t count = 0;
-    char chosen[BUR_NAME_BYTES];
-    snprintf(chosen, sizeof chosen, "%s", auto_name(app));
-    const bur_status status = bur_device_list(app->context, &infos, &count, &note);
+    bur_status status = read_speeds(app, &speeds, &count);
+    if (status == BUR_OK)
+        status = bur_device_list(app->context, &infos, &count, &note);
     if (status != BUR_OK)
         return cli_error_status(status, NULL, "cannot list the devices");
     json_t *rows = json_array();
     for (int32_t i = 0; i < count; i++) {
         json_t *row = cli_device_json(&infos[i]);
-        json_object_set_new(row, "auto", json_boolean(strcmp(infos[i].name, chosen) == 0));
         json_object_set_new(row, "alias", json_string(infos[i].alias));
-        json_object_set_new(row, "reason", json_string(infos[i].trains ? "" : infos[i].reason));
+        add_speed(row, &infos[i], &speeds[i]);
         json_array_append_new(rows, row);
     }
     const int code = cli_output(app->options.format,
                                 json_pack("{si so ss}", "schema", 1, "devices", rows, "note", note),
                                 "devices", columns);
     if (code == CLI_DONE && app->options.format == CLI_TABLE)
-        printf("\n* is what --device auto picks\n");
+        print_footer(speeds, count);
     if (code == CLI_DONE && note[0] != '\0')
         fprintf(stderr, "note: %s\n", note);
     return code;

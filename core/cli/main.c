@@ -110,12 +110,19 @@ static int check_words(const cli_app *app)
     return CLI_DONE;
 }
 
+/* A quiet run and one whose stderr is JSON carry no news, unless BUR_LOG asks for them. */
+static bur_log_level log_level(const cli_options *options)
+{
+    const bool is_silent = options->quiet || options->progress == CLI_PROGRESS_JSON;
+    return is_silent && getenv("BUR_LOG") == NULL ? BUR_LOG_WARN : cli_log_level();
+}
+
 static int run_verb(cli_app *app)
 {
     const bur_context_options options = {
         .log = cli_log,
         .log_user = app,
-        .log_level = cli_log_level(),
+        .log_level = log_level(&app->options),
         .threads = (int)app->options.threads,
     };
     if (!app->verb->context)

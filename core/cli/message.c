@@ -94,9 +94,9 @@ bur_log_level cli_log_level(void)
 {
     const char *wanted = getenv("BUR_LOG");
     if (wanted == NULL || wanted[0] == '\0')
-        return BUR_LOG_WARN;
+        return BUR_LOG_INFO;
     const int32_t level = bur_word_find(wanted, BUR_LOG_TRACE + 1, level_name, NULL);
     if (level < 0)
         cli_warn("BUR_LOG=%s is none of error, warning, info, debug, trace", wanted);
-    return level < 0 ? BUR_LOG_WARN : (bur_log_level)level;
+    return level < 0 ? BUR_LOG_INFO : (bur_log_level)level;
 }

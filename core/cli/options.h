@@ -37,7 +37,7 @@ typedef struct cli_options {
     int32_t format;   /* cli_format */
     int32_t progress; /* cli_progress_mode */
     int32_t mode;     /* bench: 0 train, 1 infer */
-    bool json, quiet, dry_run, help, profile;
+    bool json, quiet, dry_run, help, profile, measure;
     const char *device; /* bench: a list */
     const char *batches, *compare;
     uint64_t ram_bytes, device_memory_bytes;

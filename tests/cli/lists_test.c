@@ -1,4 +1,4 @@
-#define _DEFAULT_SOURCE /* mkdtemp */
+#define _DEFAULT_SOURCE /* mkdtemp, setenv */
 #include "program.h"
 
 static program_run run;
@@ -10,27 +10,58 @@ static void assert_keys(const json_t *object, const char *const *keys)
             fail_msg("no key '%s'", *keys);
 }
 
+/* The row of the CPU, which is the first. */
+static const json_t *cpu_of(const json_t *result)
+{
+    return json_array_get(json_object_get(result, "devices"), 0);
+}
+
 static void test_cli_lists__devices_have_the_promised_keys_and_one_mark(void **state)
 {
     static const char *const keys[] = {
-        "name",          "kind",       "description",     "vendor",  "driver",
-        "memory_bytes",  "free_bytes", "max_alloc_bytes", "unified", "gflops_f32",
-        "bandwidth_gbs", "launch_us",  "trains",          "auto",    NULL};
+        "name",    "kind",         "description",         "vendor",
+        "driver",  "memory_bytes", "free_bytes",          "max_alloc_bytes",
+        "unified", "gflops_f32",   "bandwidth_gbs",       "launch_us",
+        "trains",  "auto",         "train_samples_per_s", NULL};
     size_t i = 0, marks = 0;
     json_t *device = NULL;
     (void)state;
     enter_folder();
-    json_t *result = run_json(&run, "devices --json");
-    json_t *devices = json_object_get(result, "devices");
-    json_array_foreach(devices, i, device)
+    json_t *result = run_json(&run, "devices --measure --json");
+    json_array_foreach(json_object_get(result, "devices"), i, device)
     {
         assert_keys(device, keys);
         marks += json_is_true(json_object_get(device, "auto"));
     }
-    assert_string_equal(json_string_value(json_object_get(json_array_get(devices, 0), "name")),
-                        "cpu");
+    assert_string_equal(json_string_value(json_object_get(cpu_of(result), "name")), "cpu");
     assert_int_equal(marks, 1);
     json_decref(result);
+    leave_folder();
+}
+
+static void test_cli_lists__devices_show_what_was_measured_and_measure_when_asked(void **state)
+{
+    static const char key[] = "train_samples_per_s";
+    (void)state;
+    enter_folder();
+    assert_int_equal(setenv("XDG_CACHE_HOME", program_folder, 1), 0);
+    assert_int_equal(setenv("BURTHEN_MODULE_PATH", program_folder, 1), 0); /* the CPU alone */
+    json_t *before = run_json(&run, "devices --json");
+    json_t *measured = run_json(&run, "devices --measure --json");
+    assert_contains(run.err, "measured training speed: cpu ");
+    json_t *after = run_json(&run, "devices --json");
+    assert_null(strstr(run.err, "measured training speed"));
+    assert_true(json_is_null(json_object_get(cpu_of(before), key)));
+    assert_true(number_at(cpu_of(measured), key) > 0);
+    const double kept = number_at(cpu_of(after), key) / number_at(cpu_of(measured), key);
+    assert_true(kept > 0.999999 && kept < 1.000001);
+    json_decref(before);
+    json_decref(measured);
+    json_decref(after);
+    run_program(&run, "devices");
+    assert_int_equal(run.code, 0);
+    assert_contains(run.out, "SAMPLES/s");
+    assert_contains(run.out, "* is what --device auto picks");
     leave_folder();
 }
 
