@@ -110,7 +110,7 @@ struct bur_kernel {
 };
 
 typedef struct bur__cl_launch bur__cl_launch;
-/* Enqueues one launch; *event is set if event is not NULL and the launch is one kernel. */
+/* Enqueues one launch; *event, if event is not NULL, ends when all of it has run. */
 typedef bur_status (*bur__cl_enqueue)(bur_command *command, const bur__cl_launch *launch,
                                       cl_command_queue queue, cl_event *event);
 
@@ -118,7 +118,6 @@ struct bur__cl_launch {
     bur__cl_enqueue enqueue;
     cl_kernel kernel; /* with all arguments set; NULL for CLBlast */
     size_t global, local;
-    bool timeable; /* its event covers all of it */
 };
 
 /* What CLBlast is called with, for gemm.c: column-major c[m,n] = a[m,k] b[k,n]. */
@@ -191,11 +190,14 @@ size_t bur__cl_scratch(const bur_device_info *info, const bur_call *call, int32_
 bur_status bur__cl_build(bur_kernel **out, bur_device_handle *device, const bur_call *call);
 bur_status bur__cl_bind(bur_command **out, bur_kernel *kernel, const bur_place *inputs,
                         const bur_place *outputs, const bur_place *scratch);
+/* A command without launches; `text` is static. */
+bur_status bur__cl_command_create(bur_command **out, bur_device_handle *device, const char *text);
 void bur__cl_command_destroy(bur_command *command);
 bur_status bur__cl_run(bur_device_handle *device, bur_command *const *commands, int32_t count);
 bur_status bur__cl_sync(bur_device_handle *device);
 bur_status bur__cl_run_timed(bur_device_handle *device, bur_command *const *commands, int32_t count,
                              int64_t *ns);
+bur_status bur__cl_measure_limits(bur_device_handle *device, bur_limits *out);
 const char *bur__cl_command_text(const bur_command *command);
 void bur__cl_kernels_destroy(bur_device_handle *device);
 

@@ -253,7 +253,7 @@ bur_status bur__cl_launch_add(bur_command *command, cl_program program, const ch
     if (items == 0)
         return BUR_OK;
     cl_int error = CL_SUCCESS;
-    bur__cl_launch launch = {.enqueue = enqueue_kernel, .timeable = true};
+    bur__cl_launch launch = {.enqueue = enqueue_kernel};
     launch.local = (size_t)local;
     launch.global = (size_t)(bur__cl_divide_up(items, local) * local);
     launch.kernel = clCreateKernel(program, name, &error);
@@ -274,15 +274,22 @@ bur_status bur__cl_launch_add_call(bur_command *command, bur__cl_enqueue enqueue
 
 /* ---- commands ---- */
 
+bur_status bur__cl_command_create(bur_command **out, bur_device_handle *device, const char *text)
+{
+    bur_command *command = bur_alloc(device->context, sizeof *command);
+    if (command == NULL)
+        return BUR_E_NOMEM;
+    command->device = device;
+    command->text = text;
+    *out = command;
+    return BUR_OK;
+}
+
 bur_status bur__cl_bind(bur_command **out, bur_kernel *kernel, const bur_place *inputs,
                         const bur_place *outputs, const bur_place *scratch)
 {
-    bur_context *context = kernel->device->context;
-    bur_command *command = bur_alloc(context, sizeof *command);
-    if (command == NULL)
-        return BUR_E_NOMEM;
-    command->device = kernel->device;
-    command->text = kernel->row->name;
+    bur_command *command = NULL;
+    BUR_TRY(bur__cl_command_create(&command, kernel->device, kernel->row->name));
     const bur_status status = kernel->row->bind(command, kernel, inputs, outputs, scratch);
     if (status != BUR_OK) {
         bur__cl_command_destroy(command);
@@ -326,53 +333,8 @@ bur_status bur__cl_run(bur_device_handle *device, bur_command *const *commands, 
 
 bur_status bur__cl_sync(bur_device_handle *device)
 {
+    /* Mesa 22.3's clFinish does not wait for what was flushed before; with a marker it does. */
+    BUR_CL_TRY(clEnqueueMarkerWithWaitList(device->queue, 0, NULL, NULL), "clEnqueueMarker");
     BUR_CL_TRY(clFinish(device->queue), "clFinish");
-    return BUR_OK;
-}
-
-/* Nanoseconds that the device worked on one launch; -1 if the driver does not tell. */
-static int64_t event_ns(cl_event event)
-{
-    cl_ulong start = 0, end = 0;
-    if (clGetEventProfilingInfo(event, CL_PROFILING_COMMAND_START, sizeof start, &start, NULL) !=
-            CL_SUCCESS ||
-        clGetEventProfilingInfo(event, CL_PROFILING_COMMAND_END, sizeof end, &end, NULL) !=
-            CL_SUCCESS ||
-        end <= start)
-        return -1;
-    return (int64_t)(end - start);
-}
-
-/* One launch and its time: the device's clock where its event covers the launch, else ours. */
-static bur_status time_launch(bur_command *command, const bur__cl_launch *launch,
-                              cl_command_queue queue, bool profiling, int64_t *ns)
-{
-    cl_event event = NULL;
-    const bool by_event = profiling && launch->timeable;
-    const int64_t start_ns = bur_time_ns();
-    BUR_TRY(launch->enqueue(command, launch, queue, by_event ? &event : NULL));
-    const cl_int error = clFinish(queue);
-    int64_t spent_ns = bur_time_ns() - start_ns;
-    if (event != NULL) {
-        const int64_t device_ns = event_ns(event);
-        if (device_ns >= 0)
-            spent_ns = device_ns;
-        clReleaseEvent(event);
-    }
-    *ns += spent_ns;
-    return bur__cl_check_as(BUR_E_LOST, error, "clFinish");
-}
-
-bur_status bur__cl_run_timed(bur_device_handle *device, bur_command *const *commands, int32_t count,
-                             int64_t *ns)
-{
-    BUR_TRY(bur__cl_sync(device)); /* two queues: what was queued before must be done */
-    cl_command_queue timed = bur__cl_timed_queue(device);
-    for (int32_t i = 0; i < count; i++) {
-        ns[i] = 0;
-        for (int32_t k = 0; k < commands[i]->n_launches; k++)
-            BUR_TRY(time_launch(commands[i], &commands[i]->launches[k],
-                                timed == NULL ? device->queue : timed, timed != NULL, &ns[i]));
-    }
     return BUR_OK;
 }

@@ -200,12 +200,12 @@ size_t bur__cl_scratch_matmul(const bur_device_info *info, const bur_call *call)
 static bur_status enqueue_clblast(bur_command *command, const bur__cl_launch *launch,
                                   cl_command_queue queue, cl_event *event)
 {
-    (void)launch, (void)event; /* its event would cover the last of several kernels only */
+    (void)launch;
     bur__cl_gemm *g = &command->gemm;
     pthread_mutex_lock(&clblast_lock);
     const CLBlastStatusCode code = CLBlastSgemmWithTempBuffer(
         CLBlastLayoutColMajor, transpose_of(g->transpose_a), transpose_of(g->transpose_b), g->m,
-        g->n, g->k, 1.0f, g->a, 0, g->lda, g->b, 0, g->ldb, 0.0f, g->c, 0, g->m, &queue, NULL,
+        g->n, g->k, 1.0f, g->a, 0, g->lda, g->b, 0, g->ldb, 0.0f, g->c, 0, g->m, &queue, event,
         g->temp);
     pthread_mutex_unlock(&clblast_lock);
     if (code != CLBlastSuccess)

@@ -22,6 +22,7 @@ static const bur_backend backend = {
     .sync = bur__cl_sync,
     .run_timed = bur__cl_run_timed,
     .command_text = bur__cl_command_text,
+    .measure_limits = bur__cl_measure_limits,
 };
 
 BUR_API const bur_backend *bur_backend_entry(char *reason);

@@ -23,7 +23,7 @@ file(GLOB opencl_sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_LIST_DIR}/*.c)
 add_library(burthen-opencl MODULE ${opencl_sources} ${cl_embedded})
 target_include_directories(burthen-opencl PRIVATE ${CMAKE_CURRENT_LIST_DIR})
 target_link_libraries(burthen-opencl PRIVATE burthen burthen_flags OpenCL::OpenCL
-  PkgConfig::CLBLAST Threads::Threads)
+  PkgConfig::CLBLAST Threads::Threads m)
 set_target_properties(burthen-opencl PROPERTIES
   OUTPUT_NAME opencl PREFIX "" C_VISIBILITY_PRESET hidden
   LIBRARY_OUTPUT_DIRECTORY ${CMAKE_LIBRARY_OUTPUT_DIRECTORY}/burthen

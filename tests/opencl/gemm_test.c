@@ -120,24 +120,3 @@ static void test_opencl_gemm__the_planned_scratch_is_enough_for_clblast(void **s
         }
     test_device_close(&device);
 }
-
-static void test_opencl_gemm__run_timed_tells_the_time_of_each_command(void **state)
-{
-    (void)state;
-    test_device device;
-    open_first(&device);
-    bound_call small, large;
-    make_product(&small, 8, 8, 8, 0);
-    make_product(&large, 512, 512, 512, 0);
-    assert_ok(call_bind(&small, &device));
-    assert_ok(call_bind(&large, &device));
-    bur_command *commands[] = {small.command, large.command};
-    int64_t first_ns[2] = {0, 0}, ns[2] = {0, 0};
-    assert_ok(device.backend->run_timed(device.handle, commands, 2, first_ns));
-    assert_ok(device.backend->run_timed(device.handle, commands, 2, ns));
-    assert_true(ns[0] > 0);
-    assert_true(ns[1] > ns[0]); /* 260,000 times the work */
-    call_free(&small, &device);
-    call_free(&large, &device);
-    test_device_close(&device);
-}
