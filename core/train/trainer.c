@@ -17,10 +17,13 @@ static const bur_dataset_info *test_info(const bur_trainer *trainer)
     return trainer->test == NULL ? NULL : bur_dataset_describe(trainer->test);
 }
 
-static bur_status refuse(const bur_trainer *trainer, const bur_target *target,
-                         const bur_target *fallback, const bur_dataset_info *train)
+/* What this plan holds is given back first: it would count against the batches that are looked at.
+ */
+static bur_status refuse(bur_trainer *trainer, const bur_target *target, const bur_target *fallback,
+                         const bur_dataset_info *train)
 {
     int64_t largest = 0;
+    bur__run_sessions_destroy(&trainer->sessions);
     BUR_TRY(bur_run_plan_largest(&largest, trainer->recipe, target, fallback, train,
                                  test_info(trainer), &trainer->options));
     const double mib = 1048576.0;

@@ -79,8 +79,9 @@ typedef struct bur_loader_options {
     int64_t batch; /* at least 1; the last batch of an epoch may be smaller */
     bool shuffle;  /* a new permutation every epoch, from (seed, epoch) */
     uint64_t seed;
-    int32_t depth;   /* batches prepared ahead; 0: 2 */
-    int32_t threads; /* 0: 1 */
+    int32_t depth;   /* batches that threads prepare ahead; 0: 2 */
+    int32_t threads; /* 0: none, bur_loader_next gathers: for sets in memory that takes microseconds,
+                        and a thread would take a processor from the step */
 } bur_loader_options;
 
 typedef struct bur_batch {
@@ -90,7 +91,7 @@ typedef struct bur_batch {
 } bur_batch;
 
 typedef struct bur_loader bur_loader;
-/** Starts the threads; all memory is taken here. The data set must outlive the loader. */
+/** Starts the threads, if any; all memory is taken here. The data set must outlive the loader. */
 BUR_API bur_status bur_loader_create(bur_loader **out, bur_context *context,
                                      const bur_dataset *dataset, const bur_loader_options *options);
 BUR_API void bur_loader_destroy(bur_loader *loader);
@@ -102,7 +103,7 @@ BUR_API bur_status bur_loader_start(bur_loader *loader, int64_t epoch);
 /** The next batch in order, valid until the next call. Batches do not depend on the thread count.
  */
 BUR_API bur_status bur_loader_next(bur_loader *loader, bur_batch *out);
-/** Nanoseconds that bur_loader_next has waited since bur_loader_start. */
+/** Nanoseconds that bur_loader_next has waited or gathered since bur_loader_start. */
 BUR_API int64_t bur_loader_wait_ns(const bur_loader *loader);
 
 #ifdef __cplusplus
