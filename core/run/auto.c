@@ -90,20 +90,19 @@ static int32_t fastest(const bur__registry *r, const bool *tried)
     return best;
 }
 
-/* The answer to "auto", kept to spare later runs the drivers. Added backends are the context's own
- * and seen by no other. */
-static void keep_choice(const bur__registry *r, int32_t choice)
+/* Keeps the name that answers "auto", to spare later runs the drivers. Added backends are the
+ * context's own and seen by no other. */
+static void keep_answer(const bur__registry *r, const char *answer)
 {
     char kept[BUR_NAME_BYTES];
     const uint64_t key = bur__listing_key(r->context);
-    const char *name = r->infos[choice].name;
     if (r->n_added > 0 || r->asked == BUR__CHILD_NOT_STARTED)
         return;
-    if (!bur__kept_read(key, kept, sizeof kept) || strcmp(kept, name) != 0)
-        bur__kept_write(key, name);
+    if (!bur__kept_read(key, kept, sizeof kept) || strcmp(kept, answer) != 0)
+        bur__kept_write(key, answer);
 }
 
-static bool cpu_is_kept_choice(const bur__registry *r)
+static bool cpu_is_kept_answer(const bur__registry *r)
 {
     char kept[BUR_NAME_BYTES];
     return r->n_added == 0 && bur__kept_read(bur__listing_key(r->context), kept, sizeof kept) &&
@@ -146,12 +145,9 @@ static void find_speeds(bur__registry *r, measured what)
     }
     if (any)
         tell(r, all_kept);
-    if (!all_known && count_training(r) > 1)
-        return;
     const int32_t choice = fastest(r, (const bool[BUR__MAX_DEVICES]){false});
-    r->speeds[choice].is_auto = true;
-    if (what != MEASURE_NONE)
-        keep_choice(r, choice);
+    r->speeds[choice].is_auto = all_known || count_training(r) == 1;
+    keep_answer(r, r->speeds[choice].is_auto ? r->infos[choice].name : "unknown");
 }
 
 static bur_status get_speeds(bur_context *context, measured what, const bur_device_speed **out,
@@ -193,7 +189,7 @@ static bur_status choose(bur_device **out, bur__registry *r)
     if (count_training(r) > 1)
         find_speeds(r, MEASURE_MISSING);
     else
-        keep_choice(r, 0);
+        keep_answer(r, "cpu");
     for (;;) {
         const int32_t index = fastest(r, tried);
         if (index == 0)
@@ -208,7 +204,7 @@ static bur_status choose(bur_device **out, bur__registry *r)
 
 bur_status bur__device_open_auto(bur_device **out, bur__registry *r)
 {
-    if (r->chosen == NULL && cpu_is_kept_choice(r))
+    if (r->chosen == NULL && cpu_is_kept_answer(r))
         BUR_TRY(bur__device_open_cpu(&r->chosen, r));
     else if (r->chosen == NULL)
         BUR_TRY(choose(&r->chosen, r));

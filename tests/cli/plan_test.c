@@ -96,7 +96,7 @@ static void test_cli_plan__a_batch_beyond_memory_is_exit_5_and_says_what_fits(vo
 {
     (void)state;
     enter_folder();
-    assert_refuses(&run, 5, "train cnn-mid data=random input=512x512x3 batch=1000",
+    assert_refuses(&run, 5, "train cnn-mid data=random input=512x512x3 batch=1000 --device cpu",
                    "the largest that fits");
     assert_contains(run.err, "accumulate=");
     assert_false(path_exists("runs"));
@@ -107,11 +107,11 @@ static void test_cli_plan__a_dry_run_shows_the_plan_and_writes_nothing(void **st
 {
     (void)state;
     enter_folder();
-    run_program(&run, "train cnn data=digits --dry-run");
+    run_program(&run, "train cnn data=digits --dry-run --device cpu");
     assert_int_equal(run.code, 0);
     assert_contains(run.out, "cnn on ");
     assert_false(path_exists("runs"));
-    json_t *plan = run_json(&run, "train cnn data=digits batch=32 --dry-run --json");
+    json_t *plan = run_json(&run, "train cnn data=digits batch=32 --dry-run --json --device cpu");
     assert_true(number_at(plan, "batch") == 32);
     assert_true(number_at(plan, "peak_bytes") > 0);
     assert_false(path_exists("runs"));

@@ -107,10 +107,11 @@ static void test_cli_train__weights_that_do_not_fit_are_refused(void **state)
     enter_folder();
     run_program(&run, "train mlp data=digits hidden=16 epochs=1 batch=64 out=a --device cpu");
     assert_int_equal(run.code, 0);
-    run_program(&run, "train mlp data=digits hidden=17 epochs=1 weights=a/model.safetensors");
+    run_program(
+        &run, "train mlp data=digits hidden=17 epochs=1 weights=a/model.safetensors --device cpu");
     assert_int_equal(run.code, 3);
     assert_string_equal(run.out, "");
-    run_program(&run, "train mlp data=digits weights=none.safetensors");
+    run_program(&run, "train mlp data=digits weights=none.safetensors --device cpu");
     assert_int_equal(run.code, 3);
     assert_false(path_exists("runs"));
     leave_folder();
@@ -137,14 +138,14 @@ static void test_cli_train__truncated_data_are_exit_3_and_name_the_file(void **s
     write_file("idx/train-labels-idx1-ubyte", labels, sizeof labels);
     write_file("idx/t10k-images-idx3-ubyte", images, sizeof images);
     write_file("idx/t10k-labels-idx1-ubyte", labels, sizeof labels);
-    run_program(&run, "train mlp data=idx batch=10");
+    run_program(&run, "train mlp data=idx batch=10 --device cpu");
     assert_int_equal(run.code, 3);
     assert_string_equal(run.out, "");
     assert_contains(run.err, "train-images-idx3-ubyte");
     assert_false(path_exists("runs"));
-    run_program(&run, "train mlp data=./nosuchfolder");
+    run_program(&run, "train mlp data=./nosuchfolder --device cpu");
     assert_int_equal(run.code, 3);
-    run_program(&run, "eval idx data=digits");
+    run_program(&run, "eval idx data=digits --device cpu");
     assert_int_equal(run.code, 3);
     assert_contains(run.err, "config.json");
     leave_folder();

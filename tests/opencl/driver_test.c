@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /* Lists devices with the module of that folder in place of the OpenCL backend. */
 static const char *list_with(const char *folder, bur_context **context, int32_t *count)
@@ -146,7 +147,37 @@ static void test_opencl_driver__auto_pays_for_a_broken_driver_once(void **state)
     }
 }
 
-/* The real devices, as a user has them: what "auto" opens is no slower than the others. */
+static void test_opencl_driver__auto_asks_again_when_the_drivers_change(void **state)
+{
+    char vendors[128], icd[256], warning[256];
+    (void)state;
+    begin_cache();
+    snprintf(vendors, sizeof vendors, "%s/vendors", cache);
+    snprintf(icd, sizeof icd, "%s/new.icd", vendors);
+    assert_int_equal(mkdir(vendors, 0700), 0);
+    assert_int_equal(setenv("OCL_ICD_VENDORS", vendors, 1), 0);
+    (void)auto_seconds("crash", "60000", warning);
+    assert_non_null(strstr(warning, "crashed"));
+    (void)auto_seconds("crash", "60000", warning);
+    assert_string_equal(warning, "");
+    FILE *file = fopen(icd, "w");
+    assert_non_null(file);
+    assert_int_equal(fclose(file), 0);
+    (void)auto_seconds("crash", "60000", warning);
+    assert_non_null(strstr(warning, "crashed"));
+    assert_int_equal(unsetenv("OCL_ICD_VENDORS"), 0);
+    end_cache();
+}
+
+/* As users have them: no module path, and time for a driver that compiles everything anew on a
+ * machine that does other things. */
+static void use_real_drivers(void)
+{
+    assert_int_equal(unsetenv("BURTHEN_MODULE_PATH"), 0);
+    assert_int_equal(setenv("BURTHEN_PROBE_MS", "120000", 1), 0);
+}
+
+/* What "auto" opens is no slower than the others. */
 static void test_opencl_driver__auto_opens_the_fastest_real_device(void **state)
 {
     (void)state;
@@ -157,9 +188,7 @@ static void test_opencl_driver__auto_opens_the_fastest_real_device(void **state)
     const bur_device_info *infos = NULL;
     int32_t count = 0;
     double most = 0;
-    assert_int_equal(unsetenv("BURTHEN_MODULE_PATH"), 0);
-    /* time for a driver that compiles everything anew, on a machine that does other things */
-    assert_int_equal(setenv("BURTHEN_PROBE_MS", "120000", 1), 0);
+    use_real_drivers();
     assert_ok(bur_context_create(&context, NULL));
     assert_ok(bur_device_speeds(context, false, &speeds, &count));
     assert_ok(bur_device_list(context, &infos, &count, NULL));
@@ -174,6 +203,26 @@ static void test_opencl_driver__auto_opens_the_fastest_real_device(void **state)
     for (int32_t i = 0; i < count; i++)
         if (strcmp(infos[i].name, bur_device_describe(device)->name) == 0)
             assert_true(speeds[i].is_auto && speeds[i].train_samples_per_s >= most);
+    bur_context_destroy(context);
+    end_cache();
+}
+
+/* A child would find none of the threads that the driver has started here. */
+static void test_opencl_driver__a_driver_in_use_is_measured_where_it_is(void **state)
+{
+    (void)state;
+    begin_cache();
+    bur_context *context = NULL;
+    bur_device *device = NULL;
+    const bur_device_speed *speeds = NULL;
+    int32_t count = 0;
+    use_real_drivers();
+    assert_ok(bur_context_create(&context, NULL));
+    assert_ok(bur_device_open(&device, context, "cl:0"));
+    assert_ok(bur_device_speeds(context, false, &speeds, &count));
+    assert_true(count > 1);
+    if (speeds[1].train_samples_per_s <= 0)
+        fail_msg("cl:0 was not measured: %s", speeds[1].note);
     bur_context_destroy(context);
     end_cache();
 }
