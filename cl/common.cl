@@ -9,6 +9,9 @@
 #define ACT_TANH       3
 #define ACT_SIGMOID    4
 
+/* Before loops over a tile, whose sums lie in registers only if nothing of the loop remains. */
+#define UNROLL _Pragma("unroll")
+
 /* y = act(x); `activation` is a constant where speed matters. */
 inline float activate(float x, int activation, float alpha)
 {
@@ -86,7 +89,7 @@ typedef JOIN(int, V) ivec;
 inline vec load_some(global const float *p, int left)
 {
     float t[V];
-    for (int i = 0; i < V; i++)
+    UNROLL for (int i = 0; i < V; i++)
         t[i] = i < left ? p[i] : 0.0f;
     return load_all(t);
 }
@@ -95,18 +98,50 @@ inline void store_some(vec v, global float *p, int left)
 {
     float t[V];
     store_all(v, t);
-    for (int i = 0; i < V && i < left; i++)
-        p[i] = t[i];
+    UNROLL for (int i = 0; i < V; i++)
+        if (i < left)
+            p[i] = t[i];
+}
+
+inline vec load_upto(global const float *p, int left)
+{
+    return left >= V ? load_all(p) : load_some(p, left);
+}
+
+inline void store_upto(vec v, global float *p, int left)
+{
+    if (left >= V)
+        store_all(v, p);
+    else
+        store_some(v, p, left);
 }
 
 inline vec activate_vec(vec x, int activation, float alpha)
 {
     if (activation == ACT_LINEAR)
         return x;
+    if (activation == ACT_RELU)
+        return x < (vec)(0.0f) ? (vec)(0.0f) : x;
     float t[V];
     store_all(x, t);
-    for (int i = 0; i < V; i++)
+    UNROLL for (int i = 0; i < V; i++)
         t[i] = activate(t[i], activation, alpha);
     return load_all(t);
+}
+
+inline vec activate_grad_vec(vec dy, vec y, int activation, float alpha)
+{
+    switch (activation) {
+    case ACT_RELU:
+        return y > (vec)(0.0f) ? dy : (vec)(0.0f);
+    case ACT_LEAKY_RELU:
+        return y > (vec)(0.0f) ? dy : alpha * dy;
+    case ACT_TANH:
+        return dy * ((vec)(1.0f) - y * y);
+    case ACT_SIGMOID:
+        return dy * y * ((vec)(1.0f) - y);
+    default:
+        return dy;
+    }
 }
 #endif

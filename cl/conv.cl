@@ -15,14 +15,8 @@
 #define LOAD(p, left)     load_all(p)
 #define STORE(v, p, left) store_all(v, p)
 #else
-#define LOAD(p, left) ((left) >= V ? load_all(p) : load_some(p, left))
-inline void STORE(vec v, global float *p, int left)
-{
-    if (left >= V)
-        store_all(v, p);
-    else
-        store_some(v, p, left);
-}
+#define LOAD(p, left)     load_upto(p, left)
+#define STORE(v, p, left) store_upto(v, p, left)
 #endif
 
 #ifdef CONV2D
@@ -57,11 +51,11 @@ inline int column_of(int i)
 #define INNER(value)                                                                               \
     for (int c = 0; c < SCG; c++) {                                                                \
         vec wv[VECTORS];                                                                           \
-        for (int v = 0; v < VECTORS; v++)                                                          \
+        UNROLL for (int v = 0; v < VECTORS; v++)                                                          \
             wv[v] = LOAD(wp + c * TC + v * V, TCG - channel - v * V);                              \
-        for (int r = 0; r < ROWS; r++) {                                                           \
+        UNROLL for (int r = 0; r < ROWS; r++) {                                                           \
             const vec xv = (vec)(value);                                                           \
-            for (int v = 0; v < VECTORS; v++)                                                      \
+            UNROLL for (int v = 0; v < VECTORS; v++)                                                      \
                 sum[r][v] = fma(xv, wv[v], sum[r][v]);                                             \
         }                                                                                          \
     }
@@ -80,20 +74,20 @@ kernel void conv2d(global const float *restrict x, ulong x_at, global const floa
         return;
     vec sum[ROWS][VECTORS];
     int target[ROWS], image[ROWS], ty[ROWS], tx[ROWS];
-    for (int r = 0; r < ROWS; r++) {
+    UNROLL for (int r = 0; r < ROWS; r++) {
         const int pixel = min(first + r, PIXELS - 1); /* past the end: repeated, not written */
         const int n = pixel / (TH * TW);
         image[r] = n * (SH * SW * SC) + group * SCG;
         ty[r] = pixel / TW % TH;
         tx[r] = column_of(pixel % TW);
         target[r] = ((n * TH + ty[r]) * TW + tx[r]) * TC + group * TCG + channel;
-        for (int v = 0; v < VECTORS; v++)
+        UNROLL for (int v = 0; v < VECTORS; v++)
             sum[r][v] = (vec)(0.0f);
     }
     for (int ky = 0; ky < KH; ky++) {
         for (int kx = 0; kx < KW; kx++) {
             int at[ROWS], inside[ROWS], count = 0;
-            for (int r = 0; r < ROWS; r++) {
+            UNROLL for (int r = 0; r < ROWS; r++) {
                 const int sy = source_of(ty[r], ky, SY, DY, TOP, SH);
                 const int sx = source_of(tx[r], kx, SX, DX, LEFT, SW);
                 inside[r] = sy >= 0 && sx >= 0;
@@ -111,7 +105,7 @@ kernel void conv2d(global const float *restrict x, ulong x_at, global const floa
             }
         }
     }
-    for (int v = 0; v < VECTORS; v++) {
+    UNROLL for (int v = 0; v < VECTORS; v++) {
         const int left = TCG - channel - v * V;
         if (left <= 0)
             break;
@@ -120,8 +114,9 @@ kernel void conv2d(global const float *restrict x, ulong x_at, global const floa
 #else
         const vec add = (vec)(0.0f);
 #endif
-        for (int r = 0; r < ROWS && first + r < PIXELS; r++)
-            STORE(activate_vec(sum[r][v] + add, ACT, alpha), y + y_at + target[r] + v * V, left);
+        UNROLL for (int r = 0; r < ROWS; r++)
+            if (first + r < PIXELS)
+                STORE(activate_vec(sum[r][v] + add, ACT, alpha), y + y_at + target[r] + v * V, left);
     }
 }
 
@@ -157,12 +152,12 @@ kernel void conv2d_grad_w(global const float *restrict x, ulong x_at,
         return;
     vec sum[ROWS][VECTORS];
     int row_y[ROWS], row_x[ROWS], row_c[ROWS];
-    for (int r = 0; r < ROWS; r++) {
+    UNROLL for (int r = 0; r < ROWS; r++) {
         const int row = min(first + r, ALL_ROWS - 1); /* past the end: repeated, not written */
         row_y[r] = row / SCG / KW * DY - TOP;
         row_x[r] = row / SCG % KW * DX - LEFT;
         row_c[r] = row % SCG + group * SCG;
-        for (int v = 0; v < VECTORS; v++)
+        UNROLL for (int v = 0; v < VECTORS; v++)
             sum[r][v] = (vec)(0.0f);
     }
     const int from = split * SPLIT_PIXELS, to = min(from + SPLIT_PIXELS, PIXELS);
@@ -175,10 +170,10 @@ kernel void conv2d_grad_w(global const float *restrict x, ulong x_at,
         if (sy < 0 || sy >= SH || sx < 0 || sx >= SW)
             continue;
         global const float *xp = x + x_at + ((n * SH + sy) * SW + sx) * SC + row_c[0];
-        for (int r = 0; r < ROWS; r++)
+        UNROLL for (int r = 0; r < ROWS; r++)
             xv[r] = xp[r];
 #else
-        for (int r = 0; r < ROWS; r++) {
+        UNROLL for (int r = 0; r < ROWS; r++) {
             const int sy = ty * SY + row_y[r], sx = tx * SX + row_x[r];
             const int inside = sy >= 0 && sy < SH && sx >= 0 && sx < SW;
             const int at = inside ? ((n * SH + sy) * SW + sx) * SC + row_c[r] : 0;
@@ -187,21 +182,22 @@ kernel void conv2d_grad_w(global const float *restrict x, ulong x_at,
         }
 #endif
         vec gv[VECTORS];
-        for (int v = 0; v < VECTORS; v++)
+        UNROLL for (int v = 0; v < VECTORS; v++)
             gv[v] = LOAD(gp + v * V, TCG - channel - v * V);
-        for (int r = 0; r < ROWS; r++)
-            for (int v = 0; v < VECTORS; v++)
+        UNROLL for (int r = 0; r < ROWS; r++)
+            UNROLL for (int v = 0; v < VECTORS; v++)
                 sum[r][v] = fma((vec)(xv[r]), gv[v], sum[r][v]);
     }
-    for (int v = 0; v < VECTORS; v++) {
+    UNROLL for (int v = 0; v < VECTORS; v++) {
         const int left = TCG - channel - v * V;
         if (left <= 0)
             break;
-        for (int r = 0; r < ROWS && first + r < ALL_ROWS; r++)
-            STORE(sum[r][v],
-                  dw + dw_at + (ulong)split * (ALL_ROWS * TC) + (first + r) * TC + group * TCG +
-                      channel + v * V,
-                  left);
+        UNROLL for (int r = 0; r < ROWS; r++)
+            if (first + r < ALL_ROWS)
+                STORE(sum[r][v],
+                      dw + dw_at + (ulong)split * (ALL_ROWS * TC) + (first + r) * TC +
+                          group * TCG + channel + v * V,
+                      left);
     }
 }
 #endif

@@ -49,8 +49,6 @@ bur_status bur__cl_open(bur_device_handle **out, bur_context *context, const bur
 void bur__cl_close(bur_device_handle *device);
 /* A device that was opened by this description; NULL if there is none or it is an assumed one. */
 bur_device_handle *bur__cl_opened(const bur_device_info *info);
-/* gemm.c: gives CLBlast its parameters for the device. */
-void bur__cl_tune_gemm(bur_device_handle *device);
 /* The queue with CL_QUEUE_PROFILING_ENABLE; NULL if the driver refuses one. */
 cl_command_queue bur__cl_timed_queue(bur_device_handle *device);
 
@@ -120,7 +118,7 @@ struct bur__cl_launch {
     size_t global, local;
 };
 
-/* What CLBlast is called with, for gemm.c: column-major c[m,n] = a[m,k] b[k,n]. */
+/* What CLBlast is called with: column-major c[m,n] = a[m,k] b[k,n]. */
 typedef struct bur__cl_gemm {
     bool transpose_a, transpose_b;
     size_t m, n, k, lda, ldb;
@@ -164,6 +162,21 @@ bur_status bur__cl_launch_add_call(bur_command *command, bur__cl_enqueue enqueue
 
 /* Hands `mem` to the command, which releases it; released at once on failure. */
 bur_status bur__cl_own(cl_mem *out, bur_command *command, cl_mem mem);
+
+/* ---- matrix products ---- */
+
+/* y[m,n] = a[m,k] b[k,n], whichever of them are stored transposed. */
+typedef struct bur__cl_product {
+    int64_t m, n, k;
+} bur__cl_product;
+
+bur__cl_product bur__cl_product_of(const bur_call *call);
+/* What CLBlast wants: exact for a device that is open, a bound for one that is only described. */
+size_t bur__cl_clblast_scratch(const bur_device_info *info, const bur_call *call);
+/* Binds a product to CLBlast, and its bias and activation to program "map" in kernel->second. */
+bur_status bur__cl_clblast_bind(bur_command *command, const bur_kernel *kernel,
+                                const bur_place *inputs, const bur_place *y,
+                                const bur_place *scratch);
 
 /* y = act(x + bias) along the last dimension of `desc`; of program "map". */
 bur_status bur__cl_launch_bias_act(bur_command *command, cl_program program, const bur_place *x,

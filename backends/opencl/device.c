@@ -258,7 +258,6 @@ bur_status bur__cl_open(bur_device_handle **out, bur_context *context, const bur
         bur__cl_close(device);
         return status;
     }
-    bur__cl_tune_gemm(device);
     remember(device);
     *out = device;
     return BUR_OK;

@@ -46,7 +46,7 @@ static void test_opencl_limits__are_told_in_order(void **state)
 static void test_opencl_limits__no_product_is_above_the_arithmetic_limit(void **state)
 {
     (void)state;
-    enum { SIZE = 512, RUNS = 20 };
+    enum { SIZE = 512, RUNS = 20, TRIES = 10 };
     test_device device;
     open_first(&device);
     bound_call c;
@@ -58,9 +58,14 @@ static void test_opencl_limits__no_product_is_above_the_arithmetic_limit(void **
         assert_ok(device.backend->sync(device.handle));
         best_s = fmin(best_s, (double)(bur_time_ns() - start_ns) * 1e-9);
     }
-    bur_limits limits = {0};
-    assert_ok(device.backend->measure_limits(device.handle, &limits));
-    assert_true(2.0 * SIZE * SIZE * SIZE / best_s < 1.05 * limits.flop_per_s);
+    const double flop_per_s = 2.0 * SIZE * SIZE * SIZE / best_s;
+    double limit = 0; /* may be measured while another process has a processor */
+    for (int i = 0; i < TRIES && flop_per_s >= 1.05 * limit; i++) {
+        bur_limits limits = {0};
+        assert_ok(device.backend->measure_limits(device.handle, &limits));
+        limit = fmax(limit, limits.flop_per_s);
+    }
+    assert_true(flop_per_s < 1.05 * limit);
     call_free(&c, &device);
     test_device_close(&device);
 }
