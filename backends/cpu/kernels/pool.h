@@ -52,23 +52,68 @@ INLINE ivec load_bytes(const uint8_t *p, int64_t n)
     return __builtin_convertvector(byte, ivec);
 }
 
-/* One window of n channels: the maximum and where it was first found. A NaN is kept once found. */
-INLINE void pool_window(const pool *v, const float *x, int64_t y0, int64_t x0, int64_t n, vec *most,
-                        ivec *where)
+/* The greatest values of a window so far and where they were first found. A NaN is kept. */
+typedef struct maximum {
+    vec value;
+    ivec place;
+} maximum;
+
+INLINE void consider(maximum *most, vec value, int32_t place)
+{
+    const ivec better = (value > most->value) | (value != value);
+    most->value = (vec)(((ivec)value & better) | ((ivec)most->value & ~better));
+    most->place = (place & better) | (most->place & ~better);
+}
+
+/* One window of n channels. */
+INLINE maximum pool_window(const pool *v, const float *x, int64_t y0, int64_t x0, int64_t n)
 {
     const range ky = inside(y0, v->window[0], v->ih), kx = inside(x0, v->window[1], v->iw);
-    vec best = splat(-INFINITY);
-    vec place = splat(0) + (float)(ky.begin * v->window[1] + kx.begin); /* exact up to 256 */
+    maximum most = {splat(-INFINITY), (ivec){0} + (int32_t)(ky.begin * v->window[1] + kx.begin)};
     for (int64_t y = ky.begin; y < ky.end; y++)
-        for (int64_t k = kx.begin; k < kx.end; k++) {
-            const vec value = load_first(x + ((y0 + y) * v->iw + x0 + k) * v->c, n);
-            const vec here = splat((float)(y * v->window[1] + k));
-            const ivec better = (value > best) | (value != value);
-            best = (vec)(((ivec)value & better) | ((ivec)best & ~better));
-            place = (vec)(((ivec)here & better) | ((ivec)place & ~better));
+        for (int64_t k = kx.begin; k < kx.end; k++)
+            consider(&most, load_first(x + ((y0 + y) * v->iw + x0 + k) * v->c, n),
+                     (int32_t)(y * v->window[1] + k));
+    return most;
+}
+
+/* Pooling of 2 x 2 that leaves nothing out and pads nothing, whole vectors: the usual case. */
+INLINE bool is_halving(const pool *v)
+{
+    const bool two =
+        v->window[0] == 2 && v->window[1] == 2 && v->stride[0] == 2 && v->stride[1] == 2;
+    return two && v->pad[0] + v->pad[1] == 0 && v->ih == 2 * v->oh && v->iw == 2 * v->ow &&
+           v->c % LANES == 0;
+}
+
+/* One row of windows: two rows of x. index may be NULL. */
+static void halve_row(const pool *v, const float *x, float *y, uint8_t *index)
+{
+    const int64_t row = v->iw * v->c, next = 2 * v->c;
+    for (int64_t ox = 0; ox < v->ow; ox++, x += next - v->c)
+        for (int64_t c = 0; c < v->c; c += LANES, x += LANES, y += LANES) {
+            const float *below = x + row;
+            maximum most = {load(x), {0}};
+            consider(&most, load(x + v->c), 1);
+            consider(&most, load(below), 2);
+            consider(&most, load(below + v->c), 3);
+            store(y, most.value);
+            if (index == NULL)
+                continue;
+            store_bytes(index, most.place, LANES);
+            index += LANES;
         }
-    *most = best;
-    *where = __builtin_convertvector(place, ivec);
+}
+
+static void halve(const pool *v, const bur_command *command, int thread, int threads)
+{
+    uint8_t *index = command->kernel->call.n_outputs > 1 ? command->outputs[1] : NULL;
+    const range rows = share(v->n * v->oh, 1, thread, threads);
+    for (int64_t row = rows.begin; row < rows.end; row++) {
+        const int64_t at = row * v->ow * v->c;
+        halve_row(v, (const float *)command->inputs[0] + 4 * at, (float *)command->outputs[0] + at,
+                  index == NULL ? NULL : index + at);
+    }
 }
 
 static void max_pool2d(const bur_command *command, int thread, int threads)
@@ -79,18 +124,20 @@ static void max_pool2d(const bur_command *command, int thread, int threads)
     float *y = command->outputs[0];
     uint8_t *index = call->n_outputs > 1 ? command->outputs[1] : NULL;
     const range rows = share(v.n * v.oh, 1, thread, threads);
+    if (is_halving(&v)) {
+        halve(&v, command, thread, threads);
+        return;
+    }
     for (int64_t row = rows.begin; row < rows.end; row++) {
         const float *image = x + row / v.oh * v.ih * v.iw * v.c;
         const int64_t y0 = row % v.oh * v.stride[0] - v.pad[0];
         for (int64_t ox = 0; ox < v.ow; ox++)
             for (int64_t c = 0; c < v.c; c += LANES) {
                 const int64_t n = least(LANES, v.c - c), at = (row * v.ow + ox) * v.c + c;
-                vec most;
-                ivec where;
-                pool_window(&v, image + c, y0, ox * v.stride[1] - v.pad[1], n, &most, &where);
-                store_first(y + at, most, n);
+                const maximum most = pool_window(&v, image + c, y0, ox * v.stride[1] - v.pad[1], n);
+                store_first(y + at, most.value, n);
                 if (index != NULL)
-                    store_bytes(index + at, where, n);
+                    store_bytes(index + at, most.place, n);
             }
     }
 }
@@ -122,6 +169,31 @@ static void add_windows(const pool *v, float *dx, const float *dy, const uint8_t
     }
 }
 
+/* Every place of two rows of dx is written once: no clearing, no reading. */
+static void spread_row(const pool *v, float *dx, const float *dy, const uint8_t *index)
+{
+    const int64_t row = v->iw * v->c, next = 2 * v->c;
+    for (int64_t ox = 0; ox < v->ow; ox++, dx += next - v->c)
+        for (int64_t c = 0; c < v->c; c += LANES, dx += LANES, dy += LANES, index += LANES) {
+            const ivec d = (ivec)load(dy), where = load_bytes(index, LANES);
+            float *below = dx + row;
+            store(dx, (vec)(d & (where == 0)));
+            store(dx + v->c, (vec)(d & (where == 1)));
+            store(below, (vec)(d & (where == 2)));
+            store(below + v->c, (vec)(d & (where == 3)));
+        }
+}
+
+static void spread(const pool *v, const bur_command *command, int thread, int threads)
+{
+    const range rows = share(v->n * v->oh, 1, thread, threads);
+    for (int64_t row = rows.begin; row < rows.end; row++) {
+        const int64_t at = row * v->ow * v->c;
+        spread_row(v, (float *)command->outputs[0] + 4 * at, (const float *)command->inputs[0] + at,
+                   (const uint8_t *)command->inputs[1] + at);
+    }
+}
+
 /* Rows of dx are shared out, so that no two threads write to one place. */
 static void max_pool2d_grad(const bur_command *command, int thread, int threads)
 {
@@ -129,6 +201,10 @@ static void max_pool2d_grad(const bur_command *command, int thread, int threads)
     const pool v = pool_of(call, call->outputs[0].shape.dim, call->inputs[0].shape.dim);
     const int64_t dy_row = v.ow * v.c, dx_row = v.iw * v.c;
     const range rows = share(v.n * v.ih, 1, thread, threads);
+    if (is_halving(&v)) {
+        spread(&v, command, thread, threads);
+        return;
+    }
     for (int64_t row = rows.begin; row < rows.end; row++) {
         float *dx = (float *)command->outputs[0] + row * dx_row;
         const int64_t iy = row % v.ih, first = row / v.ih * v.oh;
