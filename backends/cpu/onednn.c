@@ -133,7 +133,7 @@ static bool is_usable(const bur_call *call, char *reason)
     return true;
 }
 
-/* Products from 2^21 multiplications (128 x 128 x 128, 10 us on two cores): there oneDNN is 5 to 50
+/* Products from 2^22 multiplications (160 x 160 x 160, 20 us on two cores): there oneDNN is 5 to 50
  * % faster, below it costs more to leave our parallel region and enter oneDNN's. With b transposed
  * and few rows the product is bound by packing b, which our kernels do as fast. */
 static bool supports_matmul(const bur_device_info *info, const bur_call *call, char *reason)
@@ -144,7 +144,7 @@ static bool supports_matmul(const bur_device_info *info, const bur_call *call, c
     if (!is_usable(call, reason))
         return false;
     const bool few_rows = call->attr->matmul.transpose_b && m < 128;
-    if (!few_rows && (double)m * (double)n * (double)k >= 0x1p21)
+    if (!few_rows && (double)m * (double)n * (double)k >= 0x1p22)
         return true;
     snprintf(reason, BUR_TEXT_BYTES, "the portable kernel is faster at this size");
     return false;
