@@ -204,6 +204,15 @@ int32_t bur_recipe_layer_count(const bur_recipe *recipe)
     return recipe->n_layers;
 }
 
+const char *bur_recipe_layer_name(const bur_recipe *recipe, int32_t index, const char **type)
+{
+    if (index < 0 || index >= recipe->n_layers)
+        return NULL;
+    if (type != NULL)
+        *type = recipe->layers[index].type;
+    return recipe->layers[index].name;
+}
+
 bur_status bur_recipe_layer_summary(const bur_recipe *recipe, int32_t index, bur_layer_summary *out)
 {
     if (index < 0 || index >= recipe->n_layers)

@@ -20,6 +20,14 @@ bur_layer bur_conv2d(int32_t filters, int32_t kernel, bur_padding padding,
                        .activation = activation};
 }
 
+bur_layer bur_depthwise_conv2d(int32_t kernel, bur_padding padding, bur_activation activation)
+{
+    return (bur_layer){.kind = BUR_LAYER_DEPTHWISE_CONV2D,
+                       .kernel = {kernel, kernel},
+                       .padding = padding,
+                       .activation = activation};
+}
+
 bur_layer bur_max_pooling2d(int32_t window)
 {
     return (bur_layer){.kind = BUR_LAYER_MAX_POOLING2D, .kernel = {window, window}};
@@ -38,6 +46,11 @@ bur_layer bur_dropout(float rate)
 bur_layer bur_activate(bur_activation activation)
 {
     return (bur_layer){.kind = BUR_LAYER_ACTIVATION, .activation = activation};
+}
+
+bur_layer bur_add(bur_activation activation)
+{
+    return (bur_layer){.kind = BUR_LAYER_ADD, .activation = activation};
 }
 
 static bur_status check_positive(const char *what, int32_t value)
@@ -68,14 +81,27 @@ static bur_status check_window(const bur_layer *layer)
         if (layer->stride[i] < 0)
             return bur_fail(BUR_E_ARG, "stride is %" PRId32, layer->stride[i]);
     }
+    for (int i = 0; i < 4; i++)
+        if (layer->pad[i] < 0)
+            return bur_fail(BUR_E_ARG, "pad is %" PRId32, layer->pad[i]);
     return BUR_OK;
+}
+
+static bur_status check_depthwise(const bur_layer *layer)
+{
+    BUR_TRY(check_window(layer));
+    for (int i = 0; i < 2; i++)
+        if (layer->dilation[i] < 0)
+            return bur_fail(BUR_E_ARG, "dilation is %" PRId32, layer->dilation[i]);
+    return check_activation(layer);
 }
 
 static bur_status check_conv2d(const bur_layer *layer)
 {
     BUR_TRY(check_positive("filters", layer->units));
-    BUR_TRY(check_window(layer));
-    return check_activation(layer);
+    if (layer->groups < 0)
+        return bur_fail(BUR_E_ARG, "groups is %" PRId32, layer->groups);
+    return check_depthwise(layer);
 }
 
 static bur_status check_nothing(const bur_layer *layer)
@@ -108,7 +134,8 @@ static bur_status add_bias_activation(const bur_layer *layer, const char *name, 
 {
     if (!layer->no_bias) {
         bur_ref inputs[2] = {*value, -1};
-        const int64_t units = layer->units;
+        const bur_shape *x = &bur_recipe_desc(recipe, *value)->shape;
+        const int64_t units = x->dim[x->rank - 1];
         BUR_TRY(add_parameter(recipe, name, "bias", 1, &units, BUR_INIT_ZEROS, &inputs[1]));
         BUR_TRY(bur_recipe_apply(recipe, BUR_OP_bias_add, NULL, inputs, 2, value));
     }
@@ -155,11 +182,14 @@ static bur_status build_dense(const bur_layer *layer, const char *name, bur_reci
 static void pad_axis(const bur_layer *layer, int axis, int64_t length, int32_t stride,
                      int32_t *before, int32_t *after)
 {
-    *before = *after = 0;
+    *before = layer->padding == BUR_PADDED ? layer->pad[2 * axis] : 0;
+    *after = layer->padding == BUR_PADDED ? layer->pad[2 * axis + 1] : 0;
     if (layer->padding != BUR_SAME)
         return;
     const int64_t out = (length + stride - 1) / stride;
-    const int64_t total = (out - 1) * stride + layer->kernel[axis] - length;
+    const int64_t dilation = layer->dilation[axis] == 0 ? 1 : layer->dilation[axis];
+    const int64_t reach = (layer->kernel[axis] - 1) * dilation + 1;
+    const int64_t total = (out - 1) * stride + reach - length;
     if (total <= 0)
         return;
     *before = (int32_t)(total / 2);
@@ -174,22 +204,44 @@ static bur_status check_image(const char *what, const bur_shape *x)
                     bur_shape_format((char[BUR_SHAPE_TEXT]){0}, BUR_SHAPE_TEXT, x));
 }
 
-static bur_status build_conv2d(const bur_layer *layer, const char *name, bur_recipe *recipe,
-                               bur_ref *value)
+/* Filters in groups; each sees the channels of its own. */
+static bur_status build_groups(const bur_layer *layer, const char *name, bur_recipe *recipe,
+                               int64_t filters, int64_t groups, bur_ref *value)
 {
     const bur_shape x = bur_recipe_desc(recipe, *value)->shape;
-    BUR_TRY(check_image("a convolution", &x));
-    bur_attr attr = {.none = {0}};
+    if (x.dim[3] % groups != 0 || filters % groups != 0)
+        return bur_fail(BUR_E_SHAPE,
+                        "%" PRId64 " groups do not divide %" PRId64 " channels and %" PRId64
+                        " filters",
+                        groups, x.dim[3], filters);
+    bur_attr attr = {.conv2d = {.groups = (int32_t)groups,
+                                .dilation = {layer->dilation[0], layer->dilation[1]}}};
     for (int i = 0; i < 2; i++) {
         attr.conv2d.stride[i] = layer->stride[i] == 0 ? 1 : layer->stride[i];
         pad_axis(layer, i, x.dim[1 + i], attr.conv2d.stride[i], &attr.conv2d.pad[2 * i],
                  &attr.conv2d.pad[2 * i + 1]);
     }
     bur_ref inputs[2] = {*value, -1};
-    const int64_t dim[] = {layer->kernel[0], layer->kernel[1], x.dim[3], layer->units};
+    const int64_t dim[] = {layer->kernel[0], layer->kernel[1], x.dim[3] / groups, filters};
     BUR_TRY(add_parameter(recipe, name, "weight", 4, dim, weight_initializer(layer), &inputs[1]));
     BUR_TRY(bur_recipe_apply(recipe, BUR_OP_conv2d, &attr, inputs, 2, value));
     return add_bias_activation(layer, name, recipe, value);
+}
+
+static bur_status build_conv2d(const bur_layer *layer, const char *name, bur_recipe *recipe,
+                               bur_ref *value)
+{
+    BUR_TRY(check_image("a convolution", &bur_recipe_desc(recipe, *value)->shape));
+    return build_groups(layer, name, recipe, layer->units, layer->groups == 0 ? 1 : layer->groups,
+                        value);
+}
+
+static bur_status build_depthwise(const bur_layer *layer, const char *name, bur_recipe *recipe,
+                                  bur_ref *value)
+{
+    const bur_shape x = bur_recipe_desc(recipe, *value)->shape;
+    BUR_TRY(check_image("a convolution", &x));
+    return build_groups(layer, name, recipe, x.dim[3], x.dim[3], value);
 }
 
 static bur_status build_max_pooling2d(const bur_layer *layer, const char *name, bur_recipe *recipe,
@@ -238,14 +290,87 @@ static bur_status build_activation(const bur_layer *layer, const char *name, bur
     return add_bias_activation(&bare, name, recipe, value);
 }
 
+static bur_status join_add(const bur_layer *layer, const char *name, bur_recipe *recipe,
+                           const bur_ref *inputs, int32_t n_inputs, bur_ref *out)
+{
+    bur_ref sum = inputs[0];
+    for (int32_t i = 1; i < n_inputs; i++) {
+        const bur_ref both[2] = {sum, inputs[i]};
+        BUR_TRY(bur_recipe_apply(recipe, BUR_OP_add, NULL, both, 2, &sum));
+    }
+    BUR_TRY(build_activation(layer, name, recipe, &sum));
+    *out = sum;
+    return BUR_OK;
+}
+
 static const bur_layer_kind_info kinds[BUR_LAYER_COUNT] = {
-    [BUR_LAYER_DENSE] = {"Dense", "dense", check_dense, build_dense},
-    [BUR_LAYER_CONV2D] = {"Conv2D", "conv", check_conv2d, build_conv2d},
-    [BUR_LAYER_MAX_POOLING2D] = {"MaxPooling2D", "pool", check_window, build_max_pooling2d},
-    [BUR_LAYER_FLATTEN] = {"Flatten", "flatten", check_nothing, build_flatten},
-    [BUR_LAYER_DROPOUT] = {"Dropout", "dropout", check_dropout, build_dropout},
-    [BUR_LAYER_ACTIVATION] = {"Activation", "activation", check_activation, build_activation},
+    [BUR_LAYER_DENSE] = {"Dense", "dense", check_dense, build_dense, NULL},
+    [BUR_LAYER_CONV2D] = {"Conv2D", "conv", check_conv2d, build_conv2d, NULL},
+    [BUR_LAYER_DEPTHWISE_CONV2D] = {"DepthwiseConv2D", "depthwise", check_depthwise,
+                                    build_depthwise, NULL},
+    [BUR_LAYER_MAX_POOLING2D] = {"MaxPooling2D", "pool", check_window, build_max_pooling2d, NULL},
+    [BUR_LAYER_FLATTEN] = {"Flatten", "flatten", check_nothing, build_flatten, NULL},
+    [BUR_LAYER_DROPOUT] = {"Dropout", "dropout", check_dropout, build_dropout, NULL},
+    [BUR_LAYER_ACTIVATION] = {"Activation", "activation", check_activation, build_activation, NULL},
+    [BUR_LAYER_ADD] = {"Add", "add", check_activation, NULL, join_add},
 };
+
+/* ---- in a recipe ---- */
+
+/* "dense2": the base name and the layer's number among its kind. */
+static void running_name(char *name, size_t size, const bur_recipe *recipe,
+                         const bur_layer_kind_info *kind)
+{
+    int32_t number = 1;
+    const char *type = NULL;
+    for (int32_t i = 0; bur_recipe_layer_name(recipe, i, &type) != NULL; i++)
+        number += strcmp(type, kind->type) == 0;
+    snprintf(name, size, "%s%" PRId32, kind->base_name, number);
+}
+
+static bur_status check_name(const bur_recipe *recipe, const char *name)
+{
+    const char *other = NULL;
+    for (int32_t i = 0; (other = bur_recipe_layer_name(recipe, i, NULL)) != NULL; i++)
+        if (strcmp(other, name) == 0)
+            return bur_fail(BUR_E_NAME, "another layer has that name");
+    return BUR_OK;
+}
+
+static bur_status build(const bur_layer_kind_info *kind, const bur_layer *layer, const char *name,
+                        bur_recipe *recipe, const bur_ref *inputs, int32_t n_inputs, bur_ref *out)
+{
+    bur_ref value = n_inputs > 0 ? inputs[0] : -1;
+    BUR_TRY(check_name(recipe, name));
+    BUR_TRY(kind->check(layer));
+    for (int32_t i = 0; i < n_inputs; i++)
+        if (bur_recipe_desc(recipe, inputs[i]) == NULL)
+            return bur_fail(BUR_E_ARG, "input %" PRId32 " is no value of this model", i);
+    if (kind->join == NULL ? n_inputs != 1 : n_inputs < 2)
+        return bur_fail(BUR_E_ARG, "%" PRId32 " inputs; it takes %s", n_inputs,
+                        kind->join == NULL ? "one" : "two or more");
+    BUR_TRY(bur_recipe_layer(recipe, kind->type, name));
+    BUR_TRY(kind->join == NULL ? kind->build(layer, name, recipe, &value)
+                               : kind->join(layer, name, recipe, inputs, n_inputs, &value));
+    *out = value;
+    return BUR_OK;
+}
+
+bur_status bur_layer_apply(bur_recipe *recipe, const bur_layer *layer, const bur_ref *inputs,
+                           int32_t n_inputs, bur_ref *out)
+{
+    char name[96];
+    if (recipe == NULL || layer == NULL || inputs == NULL || out == NULL ||
+        (unsigned)layer->kind >= BUR_LAYER_COUNT)
+        return bur_fail(BUR_E_ARG, "bur_layer_apply: NULL argument or unknown kind of layer");
+    const bur_layer_kind_info *kind = &kinds[layer->kind];
+    if (layer->name == NULL)
+        running_name(name, sizeof name, recipe, kind);
+    else
+        snprintf(name, sizeof name, "%s", layer->name);
+    const bur_status status = build(kind, layer, name, recipe, inputs, n_inputs, out);
+    return status == BUR_OK ? BUR_OK : bur_fail_in(status, "layer '%s'", name);
+}
 
 const bur_layer_kind_info *bur__layer_kind(bur_layer_kind kind)
 {

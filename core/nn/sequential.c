@@ -55,6 +55,9 @@ bur_status bur_sequential_add(bur_sequential *sequential, const bur_layer *layer
 {
     if (sequential == NULL || layer == NULL || (unsigned)layer->kind >= BUR_LAYER_COUNT)
         return bur_fail(BUR_E_ARG, "bur_sequential_add: NULL argument or unknown kind of layer");
+    if (bur__layer_kind(layer->kind)->join != NULL)
+        return bur_fail(BUR_E_ARG, "layer '%s' joins several values: see bur_layer_apply",
+                        bur__layer_kind(layer->kind)->type);
     char name[96];
     if (layer->name == NULL)
         running_name(name, sizeof name, sequential, layer->kind);
@@ -83,12 +86,8 @@ static bur_status build_layers(const bur_sequential *sequential, const bur_shape
     bur_ref value = -1;
     BUR_TRY(bur_recipe_input(recipe, "x", BUR_F32, &x, &value));
     for (int32_t i = 0; i < sequential->n_layers; i++) {
-        const bur_layer *layer = &sequential->layers[i];
-        const bur_layer_kind_info *kind = bur__layer_kind(layer->kind);
-        BUR_TRY(bur_recipe_layer(recipe, kind->type, layer->name));
-        const bur_status status = kind->build(layer, layer->name, recipe, &value);
-        if (status != BUR_OK)
-            return bur_fail_in(status, "layer '%s'", layer->name);
+        const bur_ref input = value;
+        BUR_TRY(bur_layer_apply(recipe, &sequential->layers[i], &input, 1, &value));
     }
     return bur_recipe_output(recipe, value);
 }

@@ -80,8 +80,8 @@ typedef struct bur_loader_options {
     bool shuffle;  /* a new permutation every epoch, from (seed, epoch) */
     uint64_t seed;
     int32_t depth;   /* batches that threads prepare ahead; 0: 2 */
-    int32_t threads; /* 0: none, bur_loader_next gathers: for sets in memory that takes microseconds,
-                        and a thread would take a processor from the step */
+    int32_t threads; /* 0: none, bur_loader_next gathers: for sets in memory that takes
+                        microseconds, and a thread would take a processor from the step */
 } bur_loader_options;
 
 typedef struct bur_batch {

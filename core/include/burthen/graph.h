@@ -84,6 +84,9 @@ typedef struct bur_layer_summary {
 } bur_layer_summary;
 
 BUR_API int32_t bur_recipe_layer_count(const bur_recipe *recipe);
+/** A layer's name and type; NULL past the last. */
+BUR_API const char *bur_recipe_layer_name(const bur_recipe *recipe, int32_t index,
+                                          const char **type);
 BUR_API bur_status bur_recipe_layer_summary(const bur_recipe *recipe, int32_t index,
                                             bur_layer_summary *out);
 

@@ -10,15 +10,18 @@
 extern "C" {
 #endif
 
-typedef enum bur_padding { BUR_VALID, BUR_SAME } bur_padding;
+/** None; Keras' same (output = ceil(input / stride), the odd pixel behind); as `pad` says. */
+typedef enum bur_padding { BUR_VALID, BUR_SAME, BUR_PADDED } bur_padding;
 
 typedef enum bur_layer_kind {
     BUR_LAYER_DENSE,
     BUR_LAYER_CONV2D,
+    BUR_LAYER_DEPTHWISE_CONV2D,
     BUR_LAYER_MAX_POOLING2D,
     BUR_LAYER_FLATTEN,
     BUR_LAYER_DROPOUT,
     BUR_LAYER_ACTIVATION,
+    BUR_LAYER_ADD,
     BUR_LAYER_COUNT
 } bur_layer_kind;
 
@@ -30,6 +33,9 @@ typedef struct bur_layer {
     int32_t kernel[2]; /* conv2d: kernel; max_pooling2d: window; y, x */
     int32_t stride[2]; /* 0: 1 for conv2d, the window for max_pooling2d */
     bur_padding padding;
+    int32_t pad[4];            /* BUR_PADDED: top, bottom, left, right */
+    int32_t dilation[2];       /* conv2d; 0: 1 */
+    int32_t groups;            /* conv2d; 0: 1 */
     bur_activation activation; /* dense, conv2d, activation */
     float alpha;               /* leaky_relu; 0: 0.3 */
     float rate;                /* dropout */
@@ -40,10 +46,23 @@ typedef struct bur_layer {
 BUR_API bur_layer bur_dense(int32_t units, bur_activation activation);
 BUR_API bur_layer bur_conv2d(int32_t filters, int32_t kernel, bur_padding padding,
                              bur_activation activation);
+/** A filter for each channel. */
+BUR_API bur_layer bur_depthwise_conv2d(int32_t kernel, bur_padding padding,
+                                       bur_activation activation);
 BUR_API bur_layer bur_max_pooling2d(int32_t window);
 BUR_API bur_layer bur_flatten(void);
 BUR_API bur_layer bur_dropout(float rate);
 BUR_API bur_layer bur_activate(bur_activation activation);
+
+/** The sum of two or more values of one shape, then an activation: a residual connection. */
+BUR_API bur_layer bur_add(bur_activation activation);
+
+/** Puts a layer behind values of a recipe, in any order that a model needs: branches, residuals,
+ * several inputs. *out is the layer's output. All layers but those that join values take one input.
+ * BUR_E_ARG for settings out of range or another number of inputs, BUR_E_NAME for a name that is
+ * taken, BUR_E_SHAPE; the message names the layer. */
+BUR_API bur_status bur_layer_apply(bur_recipe *recipe, const bur_layer *layer,
+                                   const bur_ref *inputs, int32_t n_inputs, bur_ref *out);
 
 /** A list of layers; unbuilt until its input shape is known. */
 typedef struct bur_sequential bur_sequential;

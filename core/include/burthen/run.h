@@ -134,9 +134,10 @@ typedef struct bur_profile_row {
 } bur_profile_row;
 
 /** Runs `runs` steps (bur_session_step_parts) whole and as many with each command timed, in turn:
- * write the batch, step, read the result. rows[] of capacity (bur_session_profile_rows is enough): the median of each part;
- * *count rows were filled. *step_ns: the median of the whole, untimed steps, so that the sum of the
- * rows tells how much of it they account for. Parameters change as in as many steps. */
+ * write the batch, step, read the result. rows[] of capacity (bur_session_profile_rows is enough):
+ * the median of each part; *count rows were filled. *step_ns: the median of the whole, untimed
+ * steps, so that the sum of the rows tells how much of it they account for. Parameters change as in
+ * as many steps. */
 BUR_API bur_status bur_session_profile(bur_session *session, const void *x, const void *target,
                                        const bur_scalars *scalars, int64_t parts, int32_t runs,
                                        bur_profile_row *rows, int32_t capacity, int32_t *count,

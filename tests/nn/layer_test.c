@@ -1,0 +1,121 @@
+#include "test.h"
+
+#include <burthen/burthen.h>
+#include <string.h>
+
+static bur_status put(bur_recipe *recipe, bur_layer layer, bur_ref *value)
+{
+    const bur_ref input = *value;
+    return bur_layer_apply(recipe, &layer, &input, 1, value);
+}
+
+static bur_recipe *start(bur_context *context, bur_ref *x)
+{
+    bur_recipe *recipe = NULL;
+    const bur_shape shape = {.rank = 4, .dim = {BUR_DIM_BATCH, 28, 28, 1}};
+    assert_ok(bur_recipe_create(&recipe, context, "residual"));
+    assert_ok(bur_recipe_input(recipe, "x", BUR_F32, &shape, x));
+    return recipe;
+}
+
+/* conv, then depthwise and pointwise beside a shortcut */
+static bur_recipe *residual(bur_context *context)
+{
+    bur_ref value = -1;
+    bur_recipe *recipe = start(context, &value);
+    bur_layer first = bur_conv2d(8, 3, BUR_PADDED, BUR_RELU);
+    for (int i = 0; i < 4; i++)
+        first.pad[i] = 1;
+    first.stride[0] = first.stride[1] = 2;
+    assert_ok(put(recipe, first, &value));
+    bur_ref ends[2] = {value, value};
+    assert_ok(put(recipe, bur_depthwise_conv2d(3, BUR_SAME, BUR_RELU), &ends[1]));
+    assert_ok(put(recipe, bur_conv2d(8, 1, BUR_VALID, BUR_LINEAR), &ends[1]));
+    const bur_layer add = bur_add(BUR_RELU);
+    assert_ok(bur_layer_apply(recipe, &add, ends, 2, &value));
+    assert_ok(put(recipe, bur_flatten(), &value));
+    assert_ok(put(recipe, bur_dense(10, BUR_SOFTMAX), &value));
+    assert_ok(bur_recipe_output(recipe, value));
+    return recipe;
+}
+
+static void test_nn_layer__branches_have_the_shapes_and_parameters_of_their_layers(void **state)
+{
+    (void)state;
+    bur_context *context = NULL;
+    assert_ok(bur_context_create(&context, NULL));
+    bur_recipe *recipe = residual(context);
+    static const struct {
+        const char *name, *type;
+        int64_t parameters, pixels;
+    } wanted[] = {
+        {"conv1", "Conv2D", 3 * 3 * 1 * 8 + 8, 14 * 14},
+        {"depthwise1", "DepthwiseConv2D", 3 * 3 * 8 + 8, 14 * 14},
+        {"conv2", "Conv2D", 8 * 8 + 8, 14 * 14},
+        {"add1", "Add", 0, 14 * 14},
+    };
+    for (int32_t i = 0; i < 4; i++) {
+        bur_layer_summary layer;
+        assert_ok(bur_recipe_layer_summary(recipe, i, &layer));
+        assert_string_equal(layer.name, wanted[i].name);
+        assert_string_equal(layer.type, wanted[i].type);
+        assert_int_equal(layer.parameters, wanted[i].parameters);
+        assert_int_equal(layer.output.dim[1] * layer.output.dim[2], wanted[i].pixels);
+        assert_int_equal(layer.output.dim[3], 8);
+    }
+    bur_recipe_destroy(recipe);
+    bur_context_destroy(context);
+}
+
+static void test_nn_layer__a_model_with_a_shortcut_learns(void **state)
+{
+    (void)state;
+    bur_context *context = NULL;
+    bur_device *device = NULL;
+    bur_data data;
+    bur_trainer *trainer = NULL;
+    double loss = 0, accuracy = 0;
+    assert_ok(bur_context_create(&context, &(bur_context_options){.threads = 1}));
+    assert_ok(bur_device_open(&device, context, "cpu"));
+    assert_ok(bur_data_open(&data, context, "digits", NULL));
+    bur_recipe *recipe = residual(context);
+    const bur_fit_options options = {.epochs = 1};
+    assert_ok(bur_trainer_create(&trainer, device, recipe, &data, &options));
+    assert_ok(bur_trainer_fit(trainer));
+    assert_ok(bur_trainer_evaluate(trainer, data.test, &loss, &accuracy));
+    assert_true(accuracy > 0.8);
+    bur_trainer_destroy(trainer);
+    bur_recipe_destroy(recipe);
+    bur_data_close(&data);
+    bur_context_destroy(context);
+}
+
+static void test_nn_layer__what_does_not_fit_names_the_layer(void **state)
+{
+    (void)state;
+    bur_context *context = NULL;
+    bur_ref x = -1, value = -1, half = -1;
+    assert_ok(bur_context_create(&context, NULL));
+    bur_recipe *recipe = start(context, &x);
+    bur_layer named = bur_conv2d(4, 3, BUR_SAME, BUR_RELU);
+    named.name = "stem";
+    assert_ok(bur_layer_apply(recipe, &named, &x, 1, &value));
+    assert_status(BUR_E_NAME, bur_layer_apply(recipe, &named, &value, 1, &value));
+    assert_non_null(strstr(bur_last_error(), "'stem'"));
+
+    bur_layer groups = bur_conv2d(4, 3, BUR_SAME, BUR_RELU);
+    groups.groups = 3;
+    assert_status(BUR_E_SHAPE, bur_layer_apply(recipe, &groups, &value, 1, &half));
+    assert_non_null(strstr(bur_last_error(), "3 groups do not divide 4 channels"));
+
+    const bur_layer pool = bur_max_pooling2d(2), add = bur_add(BUR_LINEAR);
+    assert_ok(bur_layer_apply(recipe, &pool, &value, 1, &half));
+    const bur_ref ends[2] = {value, half};
+    assert_status(BUR_E_SHAPE, bur_layer_apply(recipe, &add, ends, 2, &value));
+    assert_non_null(strstr(bur_last_error(), "add1"));
+    assert_status(BUR_E_ARG, bur_layer_apply(recipe, &add, ends, 1, &value));
+    assert_status(BUR_E_ARG, bur_layer_apply(recipe, &pool, ends, 2, &value));
+    assert_status(BUR_E_ARG, bur_layer_apply(recipe, &pool, (bur_ref[]){99}, 1, &value));
+    bur_recipe_destroy(recipe);
+    bur_context_destroy(context);
+}
