@@ -32,25 +32,29 @@ typedef struct kernel_case {
         .kind = "gemm", .op = BUR_OP_matmul, .inputs = {MATRIX(m, k), MATRIX(k, n)},               \
         .n_inputs = 2, .n_outputs = 1                                                              \
     }
-/* A 3x3 convolution that keeps the image's size, and its two gradients. */
-#define CONV(n, size, ic, oc)                                                                      \
+/* A 3x3 convolution that keeps the image's size, and its two gradients; wc: channels of a filter.
+ */
+#define CONV(n, size, ic, oc) GROUPED(n, size, ic, ic, oc, 1)
+#define DEPTHWISE(n, size, c) GROUPED(n, size, c, 1, c, c)
+#define GROUPED(n, size, ic, wc, oc, n_groups)                                                     \
     {.kind = "conv",                                                                               \
      .op = BUR_OP_conv2d,                                                                          \
-     .inputs = {IMAGES(n, size, size, ic), IMAGES(3, 3, ic, oc)},                                  \
+     .inputs = {IMAGES(n, size, size, ic), IMAGES(3, 3, wc, oc)},                                  \
      .n_inputs = 2,                                                                                \
      .n_outputs = 1,                                                                               \
-     .attr = {.conv2d = {.pad = {1, 1, 1, 1}}}},                                                   \
+     .attr = {.conv2d = {.groups = n_groups, .pad = {1, 1, 1, 1}}}},                               \
         {.kind = "conv",                                                                           \
          .op = BUR_OP_conv2d_grad_x,                                                               \
-         .inputs = {IMAGES(n, size, size, oc), IMAGES(3, 3, ic, oc)},                              \
+         .inputs = {IMAGES(n, size, size, oc), IMAGES(3, 3, wc, oc)},                              \
          .n_inputs = 2,                                                                            \
          .n_outputs = 1,                                                                           \
-         .attr = {.conv2d = {.pad = {1, 1, 1, 1}, .input_size = {size, size}}}},                   \
+         .attr = {                                                                                 \
+             .conv2d = {.groups = n_groups, .pad = {1, 1, 1, 1}, .input_size = {size, size}}}},    \
     {                                                                                              \
         .kind = "conv", .op = BUR_OP_conv2d_grad_w,                                                \
         .inputs = {IMAGES(n, size, size, ic), IMAGES(n, size, size, oc)}, .n_inputs = 2,           \
         .n_outputs = 1, .attr = {                                                                  \
-            .conv2d = {.pad = {1, 1, 1, 1}, .kernel_size = {3, 3}}                                 \
+            .conv2d = {.groups = n_groups, .pad = {1, 1, 1, 1}, .kernel_size = {3, 3}}             \
         }                                                                                          \
     }
 
@@ -84,6 +88,7 @@ static const kernel_case cases[] = {
     CONV(32, 14, 32, 64),
     CONV(32, 7, 64, 128),
     CONV(8, 56, 64, 64),
+    DEPTHWISE(8, 56, 144),
 };
 
 static void case_name(char *text, size_t size, const kernel_case *c)

@@ -8,13 +8,8 @@
 #ifndef BUR_CPU_CONV_H
 #define BUR_CPU_CONV_H
 
+#include "depthwise.h"
 #include "gemm.h"
-
-/* A call's sizes with defaults filled in; ic and oc are of one group. */
-typedef struct conv {
-    int64_t n, ih, iw, ic, oh, ow, oc, kh, kw, groups;
-    int64_t stride[2], dilation[2], pad[2]; /* y, x; padding before */
-} conv;
 
 /* Patches of an image [n, h, w, channels]: position (oy, ox) looks at
  *     (o * step + offset + tap * tap_step) / divisor     in y and in x,
@@ -311,6 +306,8 @@ static size_t conv2d_scratch(const bur_device_info *info, const bur_call *call, 
 {
     (void)info;
     const conv v = conv_of(call);
+    if (is_depthwise(&v))
+        return depthwise_scratch(&v, call->op, threads);
     const gemm g = conv_sizes(call->op, &v);
     return gemm_scratch(g.m, g.n, g.k, bur_desc_count(&call->outputs[0]), threads);
 }
@@ -367,6 +364,10 @@ static void conv2d(const bur_command *command, int thread, int threads)
 {
     const bur_call *call = &command->kernel->call;
     const conv v = conv_of(call);
+    if (is_depthwise(&v)) {
+        depthwise_forward(&v, command, thread, threads);
+        return;
+    }
     const patches image = patches_of_x(&v);
     grouped all = {conv_sizes(call->op, &v), v.groups, v.ic, v.oc, v.oc};
     gemm *g = &all.first;
@@ -388,6 +389,10 @@ static void conv2d_grad_x(const bur_command *command, int thread, int threads)
 {
     const bur_call *call = &command->kernel->call;
     const conv v = conv_of(call);
+    if (is_depthwise(&v)) {
+        depthwise_grad_x(&v, command, thread, threads);
+        return;
+    }
     const patches image = patches_of_y(&v);
     grouped all = {conv_sizes(call->op, &v), v.groups, v.oc, v.oc, v.ic};
     gemm *g = &all.first;
@@ -405,6 +410,10 @@ static void conv2d_grad_w(const bur_command *command, int thread, int threads)
 {
     const bur_call *call = &command->kernel->call;
     const conv v = conv_of(call);
+    if (is_depthwise(&v)) {
+        depthwise_grad_w(&v, command, thread, threads);
+        return;
+    }
     const patches image = patches_of_x(&v);
     grouped all = {conv_sizes(call->op, &v), v.groups, v.ic, v.oc, v.oc};
     gemm *g = &all.first;
