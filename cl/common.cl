@@ -12,40 +12,6 @@
 /* Before loops over a tile, whose sums lie in registers only if nothing of the loop remains. */
 #define UNROLL _Pragma("unroll")
 
-/* y = act(x); `activation` is a constant where speed matters. */
-inline float activate(float x, int activation, float alpha)
-{
-    switch (activation) {
-    case ACT_RELU:
-        return x < 0.0f ? 0.0f : x; /* NaN stays NaN */
-    case ACT_LEAKY_RELU:
-        return x > 0.0f ? x : alpha * x;
-    case ACT_TANH:
-        return tanh(x);
-    case ACT_SIGMOID:
-        return 1.0f / (1.0f + exp(-x));
-    default:
-        return x;
-    }
-}
-
-/* dx = dy act'(x), from y = act(x). */
-inline float activate_grad(float dy, float y, int activation, float alpha)
-{
-    switch (activation) {
-    case ACT_RELU:
-        return y > 0.0f ? dy : 0.0f;
-    case ACT_LEAKY_RELU:
-        return y > 0.0f ? dy : alpha * dy;
-    case ACT_TANH:
-        return dy * (1.0f - y * y);
-    case ACT_SIGMOID:
-        return dy * y * (1.0f - y);
-    default:
-        return dy;
-    }
-}
-
 /* Philox4x32-10. Source: Salmon, Moraes, Dror, Shaw, SC 2011. */
 inline uint4 philox(uint4 c, uint2 k)
 {
@@ -65,8 +31,10 @@ typedef struct scalars {
     uint first_sample, reserved[7];
 } scalars;
 
-/* Vectors of V floats along the last dimension, for the tiled kernels. */
-#ifdef V
+/* Vectors of V floats along the last dimension; single ones if V is not defined. */
+#ifndef V
+#define V 1
+#endif
 #if V == 1
 typedef float vec;
 typedef int ivec;
@@ -89,7 +57,7 @@ typedef JOIN(int, V) ivec;
 inline vec load_some(global const float *p, int left)
 {
     float t[V];
-    UNROLL for (int i = 0; i < V; i++)
+    for (int i = 0; i < V; i++)
         t[i] = i < left ? p[i] : 0.0f;
     return load_all(t);
 }
@@ -98,7 +66,7 @@ inline void store_some(vec v, global float *p, int left)
 {
     float t[V];
     store_all(v, t);
-    UNROLL for (int i = 0; i < V; i++)
+    for (int i = 0; i < V; i++)
         if (i < left)
             p[i] = t[i];
 }
@@ -116,32 +84,36 @@ inline void store_upto(vec v, global float *p, int left)
         store_some(v, p, left);
 }
 
-inline vec activate_vec(vec x, int activation, float alpha)
-{
-    if (activation == ACT_LINEAR)
-        return x;
-    if (activation == ACT_RELU)
-        return x < (vec)(0.0f) ? (vec)(0.0f) : x;
-    float t[V];
-    store_all(x, t);
-    UNROLL for (int i = 0; i < V; i++)
-        t[i] = activate(t[i], activation, alpha);
-    return load_all(t);
-}
-
-inline vec activate_grad_vec(vec dy, vec y, int activation, float alpha)
+/* y = act(x); `activation` is a constant where speed matters. */
+inline vec activate(vec x, int activation, float alpha)
 {
     switch (activation) {
     case ACT_RELU:
-        return y > (vec)(0.0f) ? dy : (vec)(0.0f);
+        return x < 0.0f ? (vec)(0.0f) : x; /* NaN stays NaN */
     case ACT_LEAKY_RELU:
-        return y > (vec)(0.0f) ? dy : alpha * dy;
+        return x > 0.0f ? x : alpha * x;
     case ACT_TANH:
-        return dy * ((vec)(1.0f) - y * y);
+        return tanh(x);
     case ACT_SIGMOID:
-        return dy * y * ((vec)(1.0f) - y);
+        return 1.0f / (1.0f + exp(-x));
+    default:
+        return x;
+    }
+}
+
+/* dx = dy act'(x), from y = act(x). */
+inline vec activate_grad(vec dy, vec y, int activation, float alpha)
+{
+    switch (activation) {
+    case ACT_RELU:
+        return y > 0.0f ? dy : (vec)(0.0f);
+    case ACT_LEAKY_RELU:
+        return y > 0.0f ? dy : alpha * dy;
+    case ACT_TANH:
+        return dy * (1.0f - y * y);
+    case ACT_SIGMOID:
+        return dy * y * (1.0f - y);
     default:
         return dy;
     }
 }
-#endif

@@ -116,7 +116,7 @@ kernel void conv2d(global const float *restrict x, ulong x_at, global const floa
 #endif
         UNROLL for (int r = 0; r < ROWS; r++)
             if (first + r < PIXELS)
-                STORE(activate_vec(sum[r][v] + add, ACT, alpha), y + y_at + target[r] + v * V, left);
+                STORE(activate(sum[r][v] + add, ACT, alpha), y + y_at + target[r] + v * V, left);
     }
 }
 

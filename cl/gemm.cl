@@ -83,7 +83,7 @@ kernel void matmul(global const float *restrict a, ulong a_at, global const floa
 #endif
         UNROLL for (int r = 0; r < ROWS; r++)
             if (row + r < m)
-                STORE(activate_vec(sum[r][v] + add, ACT, alpha),
+                STORE(activate(sum[r][v] + add, ACT, alpha),
                       y + y_at + (ulong)(row + r) * n + at, left);
     }
 }

@@ -182,7 +182,8 @@ bur_status bur__cl_clblast_bind(bur_command *command, const bur_kernel *kernel,
 bur_status bur__cl_launch_bias_act(bur_command *command, cl_program program, const bur_place *x,
                                    const bur_place *bias, const bur_place *y, const bur_desc *desc,
                                    int32_t activation, float alpha);
-/* y[c] = sum over chunks of partial[chunk,c]; of program "reduce". */
+/* y[c] = sum over chunks of partial[chunk,c]. */
+bur_status bur__cl_build_sum_chunks(cl_program *out, bur_device_handle *device, int64_t columns);
 bur_status bur__cl_launch_sum_chunks(bur_command *command, cl_program program,
                                      const bur_place *partial, const bur_place *y, int64_t columns,
                                      int64_t chunks);
@@ -236,6 +237,9 @@ static inline int64_t bur__cl_max(int64_t a, int64_t b)
 /* The last dimension, and the product of the others (a scalar is 1 x 1). */
 int64_t bur__cl_columns(const bur_desc *desc);
 int64_t bur__cl_rows(const bur_desc *desc);
+
+/* The device's widest vector that divides the columns; 1 if that is 2. */
+int64_t bur__cl_vector_of(const bur_device_handle *device, int64_t columns);
 
 /* A list of arguments and its length. */
 #define BUR_CL_ARGS(...)                                                                           \

@@ -146,6 +146,14 @@ int64_t bur__cl_rows(const bur_desc *desc)
     return rows_of;
 }
 
+int64_t bur__cl_vector_of(const bur_device_handle *device, int64_t columns)
+{
+    int64_t vector = device->vector_width;
+    while (columns % vector != 0)
+        vector /= 2;
+    return vector == 2 ? 1 : vector;
+}
+
 /* ---- arguments and launches ---- */
 
 /* A tensor without elements may have no buffer. */

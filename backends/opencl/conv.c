@@ -191,7 +191,9 @@ bur_status bur__cl_build_conv2d_grad_w(bur_kernel *kernel)
     snprintf(more, sizeof more, "-DGRAD_W -DSPLITS=%" PRId64 " -DSPLIT_PIXELS=%" PRId64 "%s",
              splits, bur__cl_divide_up(c.pixels, splits), uniform ? " -DUNIFORM" : "");
     BUR_TRY(build(kernel, &c, &t, more));
-    return splits == 1 ? BUR_OK : bur__cl_program(&kernel->second, kernel->device, "reduce", "");
+    return splits == 1 ? BUR_OK
+                       : bur__cl_build_sum_chunks(&kernel->second, kernel->device,
+                                                  bur_desc_count(&kernel->call.outputs[0]));
 }
 
 bur_status bur__cl_bind_conv2d_grad_w(bur_command *command, const bur_kernel *kernel,

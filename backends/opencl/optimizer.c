@@ -2,21 +2,34 @@
  * with a table of tensors and one of blocks that bind writes once. */
 #include "cl.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 
-enum { BLOCK = 64, MAX_SLOTS = 4 }; /* parameter, gradient, two states */
+enum {
+    BLOCK = 64,           /* elements of a work-group: one each for a GPU's work-items, */
+    BLOCK_ON_HOST = 1024, /* vectors for the only one on a CPU */
+    MAX_SLOTS = 4         /* parameter, gradient, two states */
+};
 
 /* As in optimizer.cl. */
 typedef struct tensors {
     cl_ulong count, offset[MAX_SLOTS];
 } tensors;
 
+static int64_t block_of(const bur_device_handle *device)
+{
+    return bur__cl_on_host(&device->info) ? BLOCK_ON_HOST : BLOCK;
+}
+
 bur_status bur__cl_build_optimizer(bur_kernel *kernel)
 {
     static const char *const names[BUR_OP_COUNT] = {
         [BUR_OP_sgd] = "SGD", [BUR_OP_momentum] = "MOMENTUM", [BUR_OP_adam] = "ADAM"};
     char options[BUR_CL_OPTIONS_BYTES];
-    snprintf(options, sizeof options, "-DSTEP=%s", names[kernel->call.op]);
+    const bur_device_handle *device = kernel->device;
+    snprintf(options, sizeof options, "-DSTEP=%s -DBLOCK=%" PRId64 " -DV=%" PRId32,
+             names[kernel->call.op], block_of(device),
+             bur__cl_on_host(&device->info) ? device->vector_width : 1);
     return bur__cl_program(&kernel->program, kernel->device, "optimizer", options);
 }
 
@@ -46,13 +59,15 @@ static bur_status launch_members(bur_command *command, const bur_kernel *kernel,
 {
     const bur_call *call = &kernel->call;
     const int32_t slots = bur_op_get(call->op)->group;
+    const cl_ulong block_elements = (cl_ulong)block_of(kernel->device);
+    const int64_t local = bur__cl_on_host(&kernel->device->info) ? 1 : BLOCK;
     int64_t n_blocks = 0;
     for (int32_t i = 0; i < n; i++) {
         const int32_t first = 1 + member[i] * slots;
         table[i] = (tensors){.count = (cl_ulong)bur_desc_count(&call->inputs[first])};
         for (int32_t s = 0; s < slots; s++)
             table[i].offset[s] = inputs[first + s].offset_bytes / sizeof(cl_float);
-        for (cl_ulong at = 0; at < table[i].count; at += BLOCK, n_blocks++) {
+        for (cl_ulong at = 0; at < table[i].count; at += block_elements, n_blocks++) {
             block[2 * n_blocks] = (cl_uint)i;
             block[2 * n_blocks + 1] = (cl_uint)at;
         }
@@ -68,7 +83,7 @@ static bur_status launch_members(bur_command *command, const bur_kernel *kernel,
         mem[s] = place[s < slots ? s : 0].buffer->mem;
     const bur_optimizer_attr *attr = &call->attr->optimizer;
     return bur__cl_launch_add(
-        command, kernel->program, "optimizer_step", n_blocks * BLOCK, BLOCK,
+        command, kernel->program, "optimizer_step", n_blocks * local, local,
         BUR_CL_ARGS(bur__cl_f32(&inputs[0]), bur__cl_mem(mem[0]), bur__cl_mem(mem[1]),
                     bur__cl_mem(mem[2]), bur__cl_mem(mem[3]), bur__cl_mem(groups),
                     bur__cl_mem(blocks), bur__cl_float(attr->momentum), bur__cl_int(attr->nesterov),
@@ -105,7 +120,8 @@ bur_status bur__cl_bind_optimizer(bur_command *command, const bur_kernel *kernel
     const int32_t slots = bur_op_get(call->op)->group, n_groups = (call->n_inputs - 1) / slots;
     size_t n_blocks = 0;
     for (int32_t g = 0; g < n_groups; g++)
-        n_blocks += (size_t)bur__cl_divide_up(bur_desc_count(&call->inputs[1 + g * slots]), BLOCK);
+        n_blocks += (size_t)bur__cl_divide_up(bur_desc_count(&call->inputs[1 + g * slots]),
+                                              block_of(kernel->device));
     bur_context *context = command->device->context;
     int32_t *member = bur_alloc_array(context, (size_t)n_groups, sizeof *member);
     tensors *table = bur_alloc_array(context, (size_t)n_groups, sizeof *table);

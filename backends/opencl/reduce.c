@@ -1,6 +1,7 @@
 /* Sums over rows: bias_grad and bias_act_grad; also the second half of a split reduction. */
 #include "cl.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 
 enum { LEAST_CHUNK_ROWS = 16, CHUNK_ITEMS = 32768, CHUNK_ITEMS_ON_HOST = 1024 };
@@ -21,20 +22,39 @@ size_t bur__cl_scratch_bias_grad(const bur_device_info *info, const bur_call *ca
     return (size_t)(chunks_of(info, rows, columns) * columns) * sizeof(cl_float);
 }
 
+/* On a GPU neighbours read neighbouring columns; on a CPU a work-item has a vector of them. */
+static int64_t vector_of(const bur_device_handle *device, int64_t columns)
+{
+    return bur__cl_on_host(&device->info) ? bur__cl_vector_of(device, columns) : 1;
+}
+
+static bur_status build(cl_program *out, bur_device_handle *device, int64_t columns,
+                        const char *more)
+{
+    char options[BUR_CL_OPTIONS_BYTES];
+    snprintf(options, sizeof options, "-DV=%" PRId64 "%s", vector_of(device, columns), more);
+    return bur__cl_program(out, device, "reduce", options);
+}
+
 bur_status bur__cl_build_bias_grad(bur_kernel *kernel)
 {
-    char options[BUR_CL_OPTIONS_BYTES] = "";
+    char more[BUR_NAME_BYTES] = "";
     if (kernel->call.op == BUR_OP_bias_act_grad)
-        snprintf(options, sizeof options, "-DACT=%d",
-                 (int)kernel->call.attr->activation.activation);
-    return bur__cl_program(&kernel->program, kernel->device, "reduce", options);
+        snprintf(more, sizeof more, " -DACT=%" PRId32, kernel->call.attr->activation.activation);
+    return build(&kernel->program, kernel->device, bur__cl_columns(&kernel->call.inputs[0]), more);
+}
+
+bur_status bur__cl_build_sum_chunks(cl_program *out, bur_device_handle *device, int64_t columns)
+{
+    return build(out, device, columns, "");
 }
 
 bur_status bur__cl_launch_sum_chunks(bur_command *command, cl_program program,
                                      const bur_place *partial, const bur_place *y, int64_t columns,
                                      int64_t chunks)
 {
-    return bur__cl_launch_add(command, program, "sum_chunks", columns, BUR_CL_LOCAL,
+    return bur__cl_launch_add(command, program, "sum_chunks",
+                              columns / vector_of(command->device, columns), BUR_CL_LOCAL,
                               BUR_CL_ARGS(bur__cl_f32(partial), bur__cl_f32(y),
                                           bur__cl_int(columns), bur__cl_int(chunks)));
 }
@@ -51,14 +71,15 @@ bur_status bur__cl_bind_bias_grad(bur_command *command, const bur_kernel *kernel
     const bur__cl_arg sizes[] = {bur__cl_int(rows), bur__cl_int(columns), bur__cl_int(chunk_rows),
                                  bur__cl_int(chunks), bur__cl_float(call->attr->activation.alpha)};
     const bool fused = call->op == BUR_OP_bias_act_grad;
+    const int64_t vector = vector_of(kernel->device, columns), items = chunks * columns / vector;
+    const int64_t local = vector > 1 ? 1 : BUR_CL_LOCAL;
     if (fused)
-        BUR_TRY(bur__cl_launch_add(
-            command, kernel->program, "bias_grad_chunks", chunks * columns, BUR_CL_LOCAL,
-            BUR_CL_ARGS(bur__cl_f32(&inputs[0]), bur__cl_f32(&inputs[1]), bur__cl_f32(&outputs[0]),
-                        bur__cl_f32(scratch), sizes[0], sizes[1], sizes[2], sizes[3], sizes[4])));
+        BUR_TRY(bur__cl_launch_add(command, kernel->program, "bias_grad_chunks", items, local,
+                                   BUR_CL_ARGS(bur__cl_f32(&inputs[0]), bur__cl_f32(&inputs[1]),
+                                               bur__cl_f32(&outputs[0]), bur__cl_f32(scratch),
+                                               sizes[0], sizes[1], sizes[2], sizes[3], sizes[4])));
     else
-        BUR_TRY(bur__cl_launch_add(command, kernel->program, "bias_grad_chunks", chunks * columns,
-                                   BUR_CL_LOCAL,
+        BUR_TRY(bur__cl_launch_add(command, kernel->program, "bias_grad_chunks", items, local,
                                    BUR_CL_ARGS(bur__cl_f32(&inputs[0]), bur__cl_f32(scratch),
                                                sizes[0], sizes[1], sizes[2], sizes[3], sizes[4])));
     return bur__cl_launch_sum_chunks(command, kernel->program, scratch, &outputs[fused ? 1 : 0],
