@@ -86,13 +86,17 @@ inline int row_argmax(global const float *in, int columns)
 
 #define LOSS_CROSS_ENTROPY         0
 #define LOSS_SOFTMAX_CROSS_ENTROPY 1
-#define LOSS_MSE                   2
+/* from here on: of values */
+#define LOSS_MSE                  2
+#define LOSS_MAE                  3
+#define LOSS_HUBER                4
+#define LOSS_BINARY_CROSS_ENTROPY 5
 #define LEAST_PROBABILITY          1e-7f
 
 /* Per sample: partial[2 row] the loss, partial[2 row + 1] the metric; dx if GRADIENT is defined.
- * A label outside the classes reads nothing: its probability counts as 0. */
+ * A label outside the classes reads nothing and gives NaN as loss and gradient. */
 kernel void loss_rows(global const float *x, ulong x_at,
-#if LOSS == LOSS_MSE
+#if LOSS >= LOSS_MSE
                       global const float *target, ulong target_at,
 #else
                       global const int *label, ulong label_at,
@@ -101,7 +105,7 @@ kernel void loss_rows(global const float *x, ulong x_at,
 #ifdef GRADIENT
                       global float *dx, ulong dx_at,
 #endif
-                      global float *partial, ulong partial_at, int rows, int columns)
+                      global float *partial, ulong partial_at, int rows, int columns, float delta)
 {
     LOCAL_MEMORY(memory)
     ROW_AND_LANE(rows)
@@ -116,19 +120,36 @@ kernel void loss_rows(global const float *x, ulong x_at,
 #define WRITE(c, value)
 #endif
 
-#if LOSS == LOSS_MSE
+#if LOSS >= LOSS_MSE
     global const float *wanted = target + target_at + (ulong)row * columns;
     for (int c = lane; c < columns; c += GROUP) {
-        const float e = in[c] - wanted[c];
+        const float v = in[c], t = wanted[c], e = v - t;
+#if LOSS == LOSS_MSE
         loss += e * e;
-        metric += fabs(e);
         WRITE(c, 2.0f * e / columns * weight);
+#elif LOSS == LOSS_MAE
+        loss += fabs(e);
+        WRITE(c, (isnan(e) ? e : sign(e)) / columns * weight);
+#elif LOSS == LOSS_HUBER
+        const float cut = isnan(e) ? e : clamp(e, -delta, delta);
+        loss += cut * (e - 0.5f * cut);
+        WRITE(c, cut / columns * weight);
+#else
+        loss += (v < 0.0f ? 0.0f : v) - v * t + log1p(exp(-fabs(v)));
+        WRITE(c, (1.0f / (1.0f + exp(-v)) - t) / columns * weight);
+#endif
+#if LOSS == LOSS_BINARY_CROSS_ENTROPY
+        metric += (v > 0.0f) == (t > 0.5f) ? 1.0f : 0.0f;
+#else
+        metric += fabs(e);
+#endif
     }
     loss = group_sum(loss, memory) / columns;
     metric = group_sum(metric, memory) / columns;
 
 #elif LOSS == LOSS_SOFTMAX_CROSS_ENTROPY
     const int wanted = label[label_at + row];
+    const bool known = wanted >= 0 && wanted < columns;
     float top = -INFINITY, sum = 0.0f;
     for (int c = lane; c < columns; c += GROUP)
         top = fmax(top, in[c]);
@@ -137,17 +158,18 @@ kernel void loss_rows(global const float *x, ulong x_at,
         sum += exp(in[c] - top);
     sum = group_sum(sum, memory);
     for (int c = lane; c < columns; c += GROUP)
-        WRITE(c, (exp(in[c] - top) / sum - (c == wanted ? 1.0f : 0.0f)) * weight);
-    loss = log(sum) - (wanted >= 0 && wanted < columns ? in[wanted] - top : log(LEAST_PROBABILITY));
+        WRITE(c, known ? (exp(in[c] - top) / sum - (c == wanted ? 1.0f : 0.0f)) * weight : NAN);
+    loss = known ? log(sum) - (in[wanted] - top) : NAN;
     if (lane == 0)
         metric = row_argmax(in, columns) == wanted ? 1.0f : 0.0f;
 
 #else
     const int wanted = label[label_at + row];
-    const float p = wanted >= 0 && wanted < columns ? in[wanted] : 0.0f;
+    const bool known = wanted >= 0 && wanted < columns;
+    const float p = known ? in[wanted] : NAN;
     for (int c = lane; c < columns; c += GROUP)
-        WRITE(c, c == wanted && p > LEAST_PROBABILITY ? -weight / p : 0.0f);
-    loss = -log(fmax(p, LEAST_PROBABILITY));
+        WRITE(c, !known ? NAN : c == wanted && p > LEAST_PROBABILITY ? -weight / p : 0.0f);
+    loss = p < LEAST_PROBABILITY ? -log(LEAST_PROBABILITY) : -log(p); /* NaN stays NaN */
     if (lane == 0)
         metric = row_argmax(in, columns) == wanted ? 1.0f : 0.0f;
 #endif

@@ -85,6 +85,9 @@ bur_status bur__cl_build_loss(bur_kernel *kernel)
         [BUR_OP_cross_entropy] = "LOSS_CROSS_ENTROPY",
         [BUR_OP_softmax_cross_entropy] = "LOSS_SOFTMAX_CROSS_ENTROPY",
         [BUR_OP_mse] = "LOSS_MSE",
+        [BUR_OP_mae] = "LOSS_MAE",
+        [BUR_OP_huber] = "LOSS_HUBER",
+        [BUR_OP_binary_cross_entropy] = "LOSS_BINARY_CROSS_ENTROPY",
     };
     int64_t rows, columns;
     loss_sizes(&kernel->call, &rows, &columns);
@@ -106,7 +109,8 @@ bur_status bur__cl_bind_loss(bur_command *command, const bur_kernel *kernel,
     loss_sizes(&kernel->call, &rows, &columns);
     const int32_t group = group_of(kernel->device, columns);
     const int32_t result_group = group_of(kernel->device, rows);
-    bur__cl_arg args[7];
+    const float delta = kernel->call.attr->loss.delta;
+    bur__cl_arg args[8];
     int32_t n = 0;
     for (int i = 0; i < 3; i++)
         args[n++] = bur__cl_f32(&inputs[i]);
@@ -115,6 +119,7 @@ bur_status bur__cl_bind_loss(bur_command *command, const bur_kernel *kernel,
     args[n++] = bur__cl_f32(scratch);
     args[n++] = bur__cl_int(rows);
     args[n++] = bur__cl_int(columns);
+    args[n++] = bur__cl_float(delta > 0 ? delta : 1);
     BUR_TRY(bur__cl_launch_add(command, kernel->program, "loss_rows", rows * group, local_of(group),
                                args, n));
     return bur__cl_launch_add(command, kernel->second, "loss_result", result_group, result_group,

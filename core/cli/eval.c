@@ -135,7 +135,8 @@ static int judge(evaluation *e, const char *run, const char *data_name)
     const bur_status status = bur_trainer_evaluate(e->trainer, dataset, &loss, &metric);
     if (status != BUR_OK)
         return cli_error_status(status, NULL, "cannot judge %s", run);
-    json_t *score = cli_score_json(loss, metric, cli_metric_name(&e->model.train));
+    json_t *score =
+        cli_score_json(loss, metric, cli_metric_name(&e->model.train, e->app->options.loss));
     json_object_set_new(score, "part", json_string(has_test ? "test" : "train"));
     json_object_set_new(score, "samples", json_integer(bur_dataset_describe(dataset)->count));
     bur_device *device = bur_trainer_device(e->trainer);

@@ -192,7 +192,7 @@ int64_t cli_train_samples(const cli_model *model, const bur_fit_options *options
     return (int64_t)floor((double)model->train.count * (1 - options->validation_split));
 }
 
-const char *cli_metric_name(const bur_dataset_info *info)
+const char *cli_metric_name(const bur_dataset_info *info, int32_t loss)
 {
-    return info->classes > 0 ? "accuracy" : "mae";
+    return info->classes > 0 || loss == BUR_LOSS_BINARY_CROSS_ENTROPY ? "accuracy" : "mae";
 }

@@ -28,7 +28,8 @@ int cli_fit_options(bur_fit_options *out, const cli_app *app);
 /* Samples that are trained on: all but the validation split. */
 int64_t cli_train_samples(const cli_model *model, const bur_fit_options *options);
 
-/* "accuracy" for classes, "mae" (mean absolute error) for values. */
-const char *cli_metric_name(const bur_dataset_info *info);
+/* "accuracy" for classes and binary_cross_entropy, "mae" (mean absolute error) for other values;
+ * `loss` is a bur_loss. */
+const char *cli_metric_name(const bur_dataset_info *info, int32_t loss);
 
 #endif

@@ -9,6 +9,9 @@ static const char *const automatic[] = {"auto", NULL};
 static const char *const losses[] = {[BUR_LOSS_NONE] = "auto",
                                      [BUR_LOSS_CROSS_ENTROPY] = "cross_entropy",
                                      [BUR_LOSS_MSE] = "mse",
+                                     [BUR_LOSS_MAE] = "mae",
+                                     [BUR_LOSS_HUBER] = "huber",
+                                     [BUR_LOSS_BINARY_CROSS_ENTROPY] = "binary_cross_entropy",
                                      [BUR_LOSS_COUNT] = NULL};
 static const char *const optimizers[] = {
 #define OPTIMIZER_WORD(name, op, slots) #op,
@@ -45,7 +48,8 @@ const cli_option cli_option_table[] = {
     {"dropout", 0, KEY, CLI_TYPE_NUMBER, "X", "0", 0, 0.99, NULL, BUILDS, FIELD(dropout),
      "share of units that are left out in each step, before the last layer"},
     {"loss", 0, KEY, CLI_TYPE_CHOICE, "NAME", "auto", 0, 0, losses, TRAINS, FIELD(loss),
-     "what is made small: cross_entropy for classes, mse (mean squared error) for values"},
+     "what is made small: cross_entropy for classes; for values mse (mean squared error), mae (mean absolute "
+     "error), huber (squared where small, absolute beyond 1) or binary_cross_entropy (targets 0 and 1)"},
 
     /* how it is trained */
     {"batch", 0, KEY, CLI_TYPE_INTEGER, "N|auto", "auto", 1, MANY, automatic, TRAINS | CLI_VERB_EVAL, FIELD(batch),

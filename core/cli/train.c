@@ -198,7 +198,7 @@ static int prepare(training *t)
         code = cli_target_open(&t->target, app);
     if (code != CLI_DONE)
         return code;
-    t->metric = cli_metric_name(&t->model.train);
+    t->metric = cli_metric_name(&t->model.train, t->options.loss);
     if (t->options.loss == BUR_LOSS_NONE)
         t->options.loss = t->model.train.classes > 0 ? BUR_LOSS_CROSS_ENTROPY : BUR_LOSS_MSE;
     cli_progress_open(&t->progress, &app->options, t->metric);
@@ -359,12 +359,11 @@ static json_t *result_json(training *t)
 
 static int show_result(training *t)
 {
-    static const cli_column classes[] = {EPOCH_COLUMNS("accuracy")};
-    static const cli_column values[] = {EPOCH_COLUMNS("mae")};
-    const bool is_class = t->model.train.classes > 0;
+    static const cli_column accuracy[] = {EPOCH_COLUMNS("accuracy")};
+    static const cli_column mae[] = {EPOCH_COLUMNS("mae")};
     if (t->app->options.format != CLI_TABLE)
         return cli_output(t->app->options.format, result_json(t), "epochs",
-                          is_class ? classes : values);
+                          strcmp(t->metric, "mae") == 0 ? mae : accuracy);
     if (t->tested)
         printf("test loss %.4f  %s %.4f\n", t->test_loss, t->metric, t->test_metric);
     printf("saved in %s\n", t->folder.path);

@@ -42,22 +42,71 @@ bur_status bur__graph_forward(bur_graph *graph)
     return status;
 }
 
+/* Takes the last node away, so that the loss reads its input instead. */
+static int32_t drop_last_node(bur_graph *graph)
+{
+    const bur_graph_node *last = &graph->nodes[--graph->n_nodes];
+    graph->values[graph->output].producer = -1;
+    graph->output = -1;
+    return graph->inputs[last->first_input];
+}
+
 /* cross_entropy reads probabilities; behind a softmax, or on an output that is none, the fused row
  * on logits is exact and stable. */
-static bur_op loss_row(bur_graph *graph, int32_t *input)
+static bur_op class_loss_row(bur_graph *graph, int32_t producer, int32_t *input)
 {
-    if (graph->options.loss == BUR_LOSS_MSE)
-        return BUR_OP_mse;
-    const int32_t producer = graph->values[graph->output].producer;
     if (producer < 0 || graph->nodes[producer].op != BUR_OP_softmax)
         return BUR_OP_softmax_cross_entropy;
     if (graph->options.no_fuse || producer != graph->n_nodes - 1)
         return BUR_OP_cross_entropy; /* something may read the softmax */
-    *input = graph->inputs[graph->nodes[producer].first_input];
-    graph->values[graph->output].producer = -1;
-    graph->n_nodes--;
-    graph->output = -1;
+    *input = drop_last_node(graph);
     return BUR_OP_softmax_cross_entropy;
+}
+
+/* The activation that a node applies last. */
+static int32_t *activation_of(bur_graph_node *node)
+{
+    return node->op == BUR_OP_matmul_bias_act   ? &node->attr.matmul.activation
+           : node->op == BUR_OP_conv2d_bias_act ? &node->attr.conv2d.activation
+                                                : NULL;
+}
+
+/* There is a row on logits only: a sigmoid behind them, fused or not, is taken away. */
+static bur_status take_sigmoid_away(bur_graph *graph, int32_t producer, int32_t *input)
+{
+    bur_graph_node *node = producer < 0 ? NULL : &graph->nodes[producer];
+    int32_t *activation = node == NULL ? NULL : activation_of(node);
+    const bool plain = node != NULL && node->op == BUR_OP_sigmoid;
+    const bool fused = activation != NULL && *activation == BUR_SIGMOID;
+    if (!plain && !fused)
+        return BUR_OK; /* the output are logits */
+    if (producer != graph->n_nodes - 1)
+        return bur_fail(BUR_E_UNSUPPORTED,
+                        "binary_cross_entropy behind a sigmoid that something else reads");
+    if (plain)
+        *input = drop_last_node(graph);
+    else
+        *activation = BUR_LINEAR;
+    return BUR_OK;
+}
+
+/* The row of the loss; *input is what it reads. */
+static bur_status loss_row(bur_graph *graph, bur_op *op, int32_t *input)
+{
+    static const int32_t value_rows[BUR_LOSS_COUNT] = {
+        [BUR_LOSS_MSE] = BUR_OP_mse,
+        [BUR_LOSS_MAE] = BUR_OP_mae,
+        [BUR_LOSS_HUBER] = BUR_OP_huber,
+        [BUR_LOSS_BINARY_CROSS_ENTROPY] = BUR_OP_binary_cross_entropy,
+    };
+    const bur_loss loss = graph->options.loss;
+    const int32_t producer = graph->values[graph->output].producer;
+    *op = (bur_op)value_rows[loss];
+    if (loss == BUR_LOSS_CROSS_ENTROPY)
+        *op = class_loss_row(graph, producer, input);
+    if (loss == BUR_LOSS_BINARY_CROSS_ENTROPY)
+        return take_sigmoid_away(graph, producer, input);
+    return BUR_OK;
 }
 
 bur_status bur__graph_loss(bur_graph *graph)
@@ -79,7 +128,8 @@ bur_status bur__graph_loss(bur_graph *graph)
     BUR_TRY(bur__graph_add_value(graph, GRAPH_TARGET, &target, &graph->target));
 
     int32_t x = graph->output;
-    const bur_op op = loss_row(graph, &x);
+    bur_op op = BUR_OP_COUNT;
+    BUR_TRY(loss_row(graph, &op, &x));
     const bur_attr attr = {.none = {0}};
     const int32_t loss_inputs[] = {x, graph->target, graph->scalars};
     const int32_t n_outputs = graph->options.mode == BUR_TRAIN ? 2 : 1;

@@ -206,6 +206,8 @@ bur_status bur_infer_loss_value(const bur_call *call, bur_desc *outputs)
     const bur_desc *x = &call->inputs[0], *target = &call->inputs[1];
     BUR_TRY(check_floats(call, 0, 2));
     BUR_TRY(check_scalars(&call->inputs[2]));
+    if (!(call->attr->loss.delta >= 0))
+        return bur_fail(BUR_E_ARG, "delta %g is negative", (double)call->attr->loss.delta);
     if (x->shape.rank < 1 || !bur_shape_equal(&x->shape, &target->shape))
         return bur_fail(BUR_E_SHAPE, "values and targets differ: %s and %s", SHAPES(x, target));
     loss_outputs(call, outputs);

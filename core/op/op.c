@@ -37,6 +37,7 @@ static const bur_attr_field dropout_fields[] = {FIELD(bur_dropout_attr, rate, tr
                                                 FIELD(bur_dropout_attr, node, false), END};
 static const bur_attr_field reshape_fields[] = {FIELD(bur_reshape_attr, rank, false),
                                                 FIELD(bur_reshape_attr, shape, false), END};
+static const bur_attr_field loss_fields[] = {FIELD(bur_loss_attr, delta, true), END};
 static const bur_attr_field optimizer_fields[] = {
     FIELD(bur_optimizer_attr, momentum, true), FIELD(bur_optimizer_attr, nesterov, false),
     FIELD(bur_optimizer_attr, beta1, true),    FIELD(bur_optimizer_attr, beta2, true),

@@ -63,19 +63,75 @@ void ref_softmax_cross_entropy(const bur_call *call, double *const *x, double *c
     write_result(y[0], sum, right, samples, &scalars);
 }
 
-/* e = x - target: a sample's loss is the mean of e^2 over its elements, its metric that of |e| */
-void ref_mse(const bur_call *call, double *const *x, double *const *y)
+/* An element's loss; its derivative by x; what is counted. */
+typedef double element_loss(double x, double t, double delta, double *slope, double *metric);
+
+/* A sample's loss and metric are the means over its elements. */
+static void values(const bur_call *call, double *const *x, double *const *y, element_loss *of)
 {
     const bur_scalars scalars = ref_scalars(x[2]);
     const int64_t count = ref_count(&call->inputs[0]), samples = call->inputs[0].shape.dim[0];
     const double elements = samples > 0 ? (double)(count / samples) : 1;
-    double sum = 0, absolute = 0;
+    const double delta = call->attr->loss.delta == 0 ? 1 : (double)call->attr->loss.delta;
+    double sum = 0, metric = 0;
     for (int64_t i = 0; i < count; i++) {
-        const double e = x[0][i] - x[1][i];
-        sum += e * e / elements;
-        absolute += fabs(e) / elements;
+        double slope = 0, counted = 0;
+        sum += of(x[0][i], x[1][i], delta, &slope, &counted) / elements;
+        metric += counted / elements;
         if (call->n_outputs > 1)
-            y[1][i] = 2 * e / elements * (double)scalars.inverse_weight_sum;
+            y[1][i] = slope / elements * (double)scalars.inverse_weight_sum;
     }
-    write_result(y[0], sum, absolute, samples, &scalars);
+    write_result(y[0], sum, metric, samples, &scalars);
+}
+
+static double squared(double x, double t, double delta, double *slope, double *metric)
+{
+    (void)delta;
+    *slope = 2 * (x - t);
+    *metric = fabs(x - t);
+    return (x - t) * (x - t);
+}
+
+static double absolute(double x, double t, double delta, double *slope, double *metric)
+{
+    (void)delta;
+    *slope = (x > t) - (x < t);
+    *metric = fabs(x - t);
+    return fabs(x - t);
+}
+
+static double squared_then_absolute(double x, double t, double delta, double *slope, double *metric)
+{
+    const double size = fabs(x - t);
+    *metric = size;
+    *slope = size <= delta ? x - t : delta * ((x > t) - (x < t));
+    return size <= delta ? size * size / 2 : delta * (size - delta / 2);
+}
+
+static double binary(double x, double t, double delta, double *slope, double *metric)
+{
+    (void)delta;
+    *slope = 1 / (1 + exp(-x)) - t;
+    *metric = (x > 0) == (t > 0.5);
+    return fmax(x, 0) - x * t + log1p(exp(-fabs(x)));
+}
+
+void ref_mse(const bur_call *call, double *const *x, double *const *y)
+{
+    values(call, x, y, squared);
+}
+
+void ref_mae(const bur_call *call, double *const *x, double *const *y)
+{
+    values(call, x, y, absolute);
+}
+
+void ref_huber(const bur_call *call, double *const *x, double *const *y)
+{
+    values(call, x, y, squared_then_absolute);
+}
+
+void ref_binary_cross_entropy(const bur_call *call, double *const *x, double *const *y)
+{
+    values(call, x, y, binary);
 }

@@ -66,6 +66,13 @@ static double distinct(const test_example *example, int32_t input, int64_t i, do
     return (double)(i * 7919 % n) / (double)n - 0.5;
 }
 
+/* Hard targets, and some between. */
+static double binary_target(const test_example *example, int32_t input, int64_t i, double u)
+{
+    (void)example, (void)input;
+    return i % 5 == 2 ? (u + 1) / 2 : u > 0;
+}
+
 static double probability(const test_example *example, int32_t input, int64_t i, double u)
 {
     (void)i;
@@ -108,6 +115,8 @@ static const struct value_row {
     {BUR_OP_softmax, 0, spread, without_zeros},
     {BUR_OP_softmax_grad, 1, probability, probability},
     {BUR_OP_softmax_cross_entropy, 0, spread, without_zeros},
+    {BUR_OP_binary_cross_entropy, 0, spread, without_zeros},
+    {BUR_OP_binary_cross_entropy, 1, binary_target, binary_target},
     {BUR_OP_adam, -1, adam, adam},
 };
 

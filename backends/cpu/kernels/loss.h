@@ -74,7 +74,8 @@ INLINE bool is_right(const float *x, int32_t label, float most)
     return x[label] == most;
 }
 
-/* A label outside of the classes gives a loss that is no number: the run stops as diverged. */
+/* A label outside of the classes gives a loss and a gradient that are no numbers: the run stops as
+ * diverged. */
 INLINE void class_loss(const bur_command *command, int thread, int threads, row_loss *of_row)
 {
     const bur_call *call = &command->kernel->call;
@@ -88,11 +89,14 @@ INLINE void class_loss(const bur_command *command, int thread, int threads, row_
     for (int64_t row = own.begin; row < own.end; row++) {
         const float *from = x + row * c, most = row_max(from, c);
         float *dx = gradient == NULL ? NULL : gradient + row * c;
-        const bool known = labels[row] >= 0 && labels[row] < c;
-        const int32_t label = known ? labels[row] : 0;
-        const float loss = of_row(from, dx, c, label, most, weight);
-        part.loss += known ? (double)loss : (double)NAN;
-        part.metric += known && is_right(from, label, most);
+        if (labels[row] < 0 || labels[row] >= c) {
+            part.loss = NAN;
+            for (int64_t j = 0; dx != NULL && j < c; j++)
+                dx[j] = NAN;
+            continue;
+        }
+        part.loss += (double)of_row(from, dx, c, labels[row], most, weight);
+        part.metric += is_right(from, labels[row], most);
     }
     ((loss_part *)command->scratch)[thread] = part;
     finish_loss(command, thread, threads);
@@ -108,10 +112,66 @@ static void softmax_cross_entropy(const bur_command *command, int thread, int th
     class_loss(command, thread, threads, softmax_row_loss);
 }
 
-/* A sample's loss is the mean of (x - target)^2 over its elements, its metric the mean of |x -
- * target|.
- */
-static void mse(const bur_command *command, int thread, int threads)
+/* ---- losses of values ---- */
+
+/* The losses of elements x with targets t; *slope is their derivative by x, *metric what is
+ * counted. */
+typedef vec value_loss(vec x, vec t, float delta, vec *slope, vec *metric);
+
+INLINE vec mse_value(vec x, vec t, float delta, vec *slope, vec *metric)
+{
+    (void)delta;
+    const vec e = x - t;
+    *slope = e * 2.0f;
+    *metric = greater(e, -e);
+    return e * e;
+}
+
+INLINE vec mae_value(vec x, vec t, float delta, vec *slope, vec *metric)
+{
+    (void)delta;
+    const vec e = x - t, size = greater(e, -e);
+    const vec below = where_greater(splat(0), e, splat(-1), e); /* 0 and NaN stay */
+    *slope = where_greater(e, splat(0), splat(1), below);
+    *metric = size;
+    return size;
+}
+
+/* With c = e cut to [-delta, delta] the loss is c (e - c / 2) on both sides of delta. */
+INLINE vec huber_value(vec x, vec t, float delta, vec *slope, vec *metric)
+{
+    const vec e = x - t, c = lesser(splat(delta), greater(splat(-delta), e));
+    *slope = c;
+    *metric = greater(e, -e);
+    return c * (e - c * 0.5f);
+}
+
+/* log(1 + u) for 0 <= u <= 1, to about 2 ulp also where u is small: 2 atanh(s) with s = u / (2 +
+ * u), at most 1/3, by its series to s^13. */
+INLINE vec log_one_plus(vec u)
+{
+    const vec s = u / (u + 2.0f), z = s * s;
+    vec p = z * (1.0f / 13) + 1.0f / 11;
+    p = p * z + 1.0f / 9;
+    p = p * z + 1.0f / 7;
+    p = p * z + 1.0f / 5;
+    p = p * z + 1.0f / 3;
+    return 2.0f * (p * z * s + s);
+}
+
+INLINE vec binary_cross_entropy_value(vec x, vec t, float delta, vec *slope, vec *metric)
+{
+    (void)delta;
+    const vec one = splat(1), none = splat(0), half = splat(0.5f);
+    const vec rest = log_one_plus(exponential(-greater(x, -x)));
+    *slope = logistic(x) - t;
+    *metric = where_greater(x, none, where_greater(t, half, one, none),
+                            where_greater(t, half, none, one));
+    return greater(none, x) - x * t + rest;
+}
+
+/* A sample's loss and metric are the means over its elements. */
+INLINE void sum_value_loss(const bur_command *command, int thread, int threads, value_loss *of)
 {
     enum { BLOCK = 64 * LANES };
     const bur_call *call = &command->kernel->call;
@@ -119,27 +179,41 @@ static void mse(const bur_command *command, int thread, int threads)
     const double per_sample = samples == 0 ? 1 : (double)count / (double)samples;
     const float *x = command->inputs[0], *target = command->inputs[1];
     const float weight = ((const bur_scalars *)command->inputs[2])->inverse_weight_sum;
-    const float slope = (float)(2 * (double)weight / per_sample);
+    const float factor = (float)((double)weight / per_sample);
+    const float delta = call->attr->loss.delta > 0 ? call->attr->loss.delta : 1;
     float *gradient = call->n_outputs > 1 ? command->outputs[1] : NULL;
     const range own = share(count, CACHE_LINE_FLOATS, thread, threads);
     loss_part part = {0};
     for (int64_t first = own.begin; first < own.end; first += BLOCK) {
-        vec squares = {0}, sizes = {0};
+        vec losses = {0}, metrics = {0};
         for (int64_t i = first; i < least(own.end, first + BLOCK); i += LANES) {
             const int64_t n = least(LANES, own.end - i);
-            const vec e = load_first(x + i, n) - load_first(target + i, n);
-            squares += e * e;
-            sizes += greater(e, -e);
+            vec slope, metric;
+            const vec loss =
+                of(load_first(x + i, n), load_first(target + i, n), delta, &slope, &metric);
+            losses += fill_rest(loss, n, 0);
+            metrics += fill_rest(metric, n, 0);
             if (gradient != NULL)
-                store_first(gradient + i, e * slope, n);
+                store_first(gradient + i, slope * factor, n);
         }
-        part.loss += (double)sum_lanes(squares);
-        part.metric += (double)sum_lanes(sizes);
+        part.loss += (double)sum_lanes(losses);
+        part.metric += (double)sum_lanes(metrics);
     }
     part.loss /= per_sample;
     part.metric /= per_sample;
     ((loss_part *)command->scratch)[thread] = part;
     finish_loss(command, thread, threads);
 }
+
+#define VALUE_LOSS_ROW(name)                                                                       \
+    static void name(const bur_command *command, int thread, int threads)                          \
+    {                                                                                              \
+        sum_value_loss(command, thread, threads, name##_value);                                    \
+    }
+VALUE_LOSS_ROW(mse)
+VALUE_LOSS_ROW(mae)
+VALUE_LOSS_ROW(huber)
+VALUE_LOSS_ROW(binary_cross_entropy)
+#undef VALUE_LOSS_ROW
 
 #endif

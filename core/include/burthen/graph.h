@@ -95,7 +95,10 @@ BUR_API bur_status bur_recipe_layer_summary(const bur_recipe *recipe, int32_t in
 #define BUR_LOSS_MAP(X)                                                                            \
     X(NONE, "none")                                                                                \
     X(CROSS_ENTROPY, "cross_entropy") /* integer labels */                                         \
-    X(MSE, "mse")
+    X(MSE, "mse")                                                                                  \
+    X(MAE, "mae")                                                                                  \
+    X(HUBER, "huber")                                                                              \
+    X(BINARY_CROSS_ENTROPY, "binary_cross_entropy") /* of logits, or behind a sigmoid */
 
 typedef enum bur_loss {
 #define BUR_LOSS_ENUM(name, text) BUR_LOSS_##name,

@@ -89,6 +89,14 @@ typedef struct bur_reshape_attr {
     int32_t shape[BUR_MAX_RANK];
 } bur_reshape_attr;
 
+/** Losses of values, x against target t, e = x - t; a sample's loss is the mean over its elements:
+ * mse: e^2; mae: |e|; huber: |e| <= delta ? e^2 / 2 : delta (|e| - delta / 2) (as PyTorch has it);
+ * binary_cross_entropy, of logits x and 0 <= t <= 1: max(x, 0) - x t + log(1 + exp(-|x|)), which is
+ * -t log p - (1 - t) log(1 - p) with p = sigmoid(x), without overflow; its gradient is p - t. */
+typedef struct bur_loss_attr {
+    float delta; /* huber; default 1 */
+} bur_loss_attr;
+
 /** g: gradient, t: step from 1.
  * sgd:      p -= lr g
  * momentum: v = momentum v + g; p -= lr (nesterov ? g + momentum v : v)
@@ -110,6 +118,7 @@ typedef union bur_attr {
     bur_pool2d_attr pool2d;
     bur_dropout_attr dropout;
     bur_reshape_attr reshape;
+    bur_loss_attr loss;
     bur_optimizer_attr optimizer;
     int32_t word[16];
 } bur_attr;
@@ -132,7 +141,9 @@ typedef struct bur_scalars {
 enum {
     BUR_RESULT_LOSS,     /* sum of sample losses * inverse_weight_sum: what is minimised */
     BUR_RESULT_LOSS_SUM, /* sum of sample losses */
-    BUR_RESULT_METRIC,   /* classes: samples predicted right; values: sum of mean |x - target| */
+    BUR_RESULT_METRIC,   /* classes: samples predicted right; binary_cross_entropy: sum over samples
+                            of the share of elements with (x > 0) == (t > 0.5); other values: of the
+                            mean |x - target| */
     BUR_RESULT_COUNT,    /* samples */
     BUR_RESULT_WORDS
 };
