@@ -265,6 +265,8 @@ BUR_CL_ROW_FUNCTIONS(softmax_grad);
 BUR_CL_ROW_FUNCTIONS(loss);
 BUR_CL_ROW_FUNCTIONS(max_pool2d); /* pool.c */
 BUR_CL_ROW_FUNCTIONS(max_pool2d_grad);
+BUR_CL_ROW_FUNCTIONS(avg_pool2d); /* avgpool.c: also both global pools */
+BUR_CL_ROW_FUNCTIONS(avg_pool2d_grad);
 BUR_CL_ROW_FUNCTIONS(matmul); /* gemm.c */
 BUR_CL_ROW_FUNCTIONS(conv2d); /* conv.c */
 BUR_CL_ROW_FUNCTIONS(conv2d_grad_x);

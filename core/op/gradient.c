@@ -110,13 +110,21 @@ bur_status bur_gradient_conv2d_bias_act(const bur_gradient_call *call)
     return conv2d_gradients(call, dz);
 }
 
-bur_status bur_gradient_max_pool2d(const bur_gradient_call *call)
+bur_status bur_gradient_pool2d(const bur_gradient_call *call)
 {
+    static const int32_t gradient_row[BUR_OP_COUNT] = {
+        [BUR_OP_max_pool2d] = BUR_OP_max_pool2d_grad,
+        [BUR_OP_avg_pool2d] = BUR_OP_avg_pool2d_grad,
+        [BUR_OP_global_avg_pool2d] = BUR_OP_global_avg_pool2d_grad,
+        [BUR_OP_global_max_pool2d] = BUR_OP_global_max_pool2d_grad,
+    };
+    const bool has_index = (bur_op_get(call->op)->keeps & BUR_KEEP_Y1) != 0;
     bur_attr attr = *call->attr;
     const int64_t *x = desc_of(call, call->x[0])->shape.dim;
     attr.pool2d.input_size[0] = (int32_t)x[1];
     attr.pool2d.input_size[1] = (int32_t)x[2];
-    return emit(call, BUR_OP_max_pool2d_grad, &attr, call->dy, call->y[1], &call->dx[0]);
+    return emit(call, (bur_op)gradient_row[call->op], &attr, call->dy, has_index ? call->y[1] : -1,
+                &call->dx[0]);
 }
 
 bur_status bur_gradient_activation(const bur_gradient_call *call)

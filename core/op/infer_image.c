@@ -158,41 +158,101 @@ static bur_status pool_output(bur_shape *out, const bur_pool2d_attr *attr, int64
         BUR_TRY(positions(&size[i], i == 0 ? "height" : "width", length[i], window, stride, 1,
                           attr->pad[2 * i], attr->pad[2 * i + 1]));
     }
-    if (attr->window[0] * (int64_t)attr->window[1] > 256)
-        return bur_fail(BUR_E_RANGE,
-                        "a window of %" PRId32 "x%" PRId32 " has more than 256 positions",
-                        attr->window[0], attr->window[1]);
     return bur_shape_make(out, 4, (int64_t[]){n, size[0], size[1], c});
 }
 
-bur_status bur_infer_max_pool2d(const bur_call *call, bur_desc *outputs)
+/* The gradient of a pool's output has the output's shape; *out is the input's. */
+static bur_status pool_input(bur_desc *out, const bur_pool2d_attr *attr, const bur_desc *dy)
 {
-    const bur_desc *x = &call->inputs[0];
-    BUR_TRY(check_image(x, "input"));
-    const int64_t *xd = x->shape.dim;
-    outputs[0].dtype = x->dtype;
-    BUR_TRY(pool_output(&outputs[0].shape, &call->attr->pool2d, xd[0], xd[1], xd[2], xd[3]));
-    outputs[1] = bur_desc_make(BUR_U8, &outputs[0].shape);
-    return BUR_OK;
-}
-
-bur_status bur_infer_max_pool2d_grad(const bur_call *call, bur_desc *outputs)
-{
-    const bur_pool2d_attr *attr = &call->attr->pool2d;
-    const bur_desc *dy = &call->inputs[0], *index = &call->inputs[1];
-    BUR_TRY(check_image(dy, "gradient"));
-    if (index->dtype != BUR_U8)
-        return bur_fail(BUR_E_DTYPE, "positions are u8, not %s",
-                        bur_dtype_name((bur_dtype)index->dtype));
-    if (!bur_shape_equal(&dy->shape, &index->shape))
-        return bur_fail(BUR_E_SHAPE, "gradient %s, positions %s", SHAPE(dy), SHAPE(index));
     const int64_t *yd = dy->shape.dim;
     bur_shape expected = {0};
     BUR_TRY(pool_output(&expected, attr, yd[0], attr->input_size[0], attr->input_size[1], yd[3]));
     if (!bur_shape_equal(&expected, &dy->shape))
         return bur_fail(BUR_E_SHAPE, "gradient %s where the output is %s", SHAPE(dy),
                         bur_shape_format((char[BUR_SHAPE_TEXT]){0}, BUR_SHAPE_TEXT, &expected));
+    out->dtype = dy->dtype;
+    return bur_shape_make(&out->shape, 4,
+                          (int64_t[]){yd[0], attr->input_size[0], attr->input_size[1], yd[3]});
+}
+
+/* Positions in a window are kept in a byte. */
+static bur_status check_window(const bur_pool2d_attr *attr)
+{
+    if (attr->window[0] * (int64_t)attr->window[1] > 256)
+        return bur_fail(BUR_E_RANGE,
+                        "a window of %" PRId32 "x%" PRId32 " has more than 256 positions",
+                        attr->window[0], attr->window[1]);
+    return BUR_OK;
+}
+
+/* Where the maxima were: one index for each element of dy. */
+static bur_status check_index(const bur_desc *dy, const bur_desc *index, bur_dtype dtype)
+{
+    if (index->dtype != (int32_t)dtype)
+        return bur_fail(BUR_E_DTYPE, "positions are %s, not %s", bur_dtype_name(dtype),
+                        bur_dtype_name((bur_dtype)index->dtype));
+    if (!bur_shape_equal(&dy->shape, &index->shape))
+        return bur_fail(BUR_E_SHAPE, "gradient %s, positions %s", SHAPE(dy), SHAPE(index));
+    return BUR_OK;
+}
+
+bur_status bur_infer_avg_pool2d(const bur_call *call, bur_desc *outputs)
+{
+    const bur_desc *x = &call->inputs[0];
+    BUR_TRY(check_image(x, "input"));
+    const int64_t *xd = x->shape.dim;
+    outputs[0].dtype = x->dtype;
+    return pool_output(&outputs[0].shape, &call->attr->pool2d, xd[0], xd[1], xd[2], xd[3]);
+}
+
+bur_status bur_infer_avg_pool2d_grad(const bur_call *call, bur_desc *outputs)
+{
+    BUR_TRY(check_image(&call->inputs[0], "gradient"));
+    return pool_input(&outputs[0], &call->attr->pool2d, &call->inputs[0]);
+}
+
+bur_status bur_infer_max_pool2d(const bur_call *call, bur_desc *outputs)
+{
+    BUR_TRY(bur_infer_avg_pool2d(call, outputs));
+    outputs[1] = bur_desc_make(BUR_U8, &outputs[0].shape);
+    return check_window(&call->attr->pool2d);
+}
+
+bur_status bur_infer_max_pool2d_grad(const bur_call *call, bur_desc *outputs)
+{
+    BUR_TRY(check_image(&call->inputs[0], "gradient"));
+    BUR_TRY(check_index(&call->inputs[0], &call->inputs[1], BUR_U8));
+    BUR_TRY(check_window(&call->attr->pool2d));
+    return pool_input(&outputs[0], &call->attr->pool2d, &call->inputs[0]);
+}
+
+bur_status bur_infer_global_pool2d(const bur_call *call, bur_desc *outputs)
+{
+    const bur_desc *x = &call->inputs[0];
+    BUR_TRY(check_image(x, "input"));
+    const int64_t *xd = x->shape.dim;
+    if (xd[1] * xd[2] > INT32_MAX)
+        return bur_fail(BUR_E_RANGE, "%s has more than 2^31 - 1 positions", SHAPE(x));
+    outputs[0].dtype = x->dtype;
+    BUR_TRY(bur_shape_make(&outputs[0].shape, 2, (int64_t[]){xd[0], xd[3]}));
+    outputs[1] = bur_desc_make(BUR_I32, &outputs[0].shape);
+    return BUR_OK;
+}
+
+bur_status bur_infer_global_pool2d_grad(const bur_call *call, bur_desc *outputs)
+{
+    const int32_t *size = call->attr->pool2d.input_size;
+    const bur_desc *dy = &call->inputs[0];
+    if (dy->dtype != BUR_F32 && dy->dtype != BUR_F64)
+        return bur_fail(BUR_E_DTYPE, "gradient is %s; f32 or f64 is needed",
+                        bur_dtype_name((bur_dtype)dy->dtype));
+    if (dy->shape.rank != 2)
+        return bur_fail(BUR_E_SHAPE, "gradient must have 2 dimensions, not %s", SHAPE(dy));
+    if (size[0] < 1 || size[1] < 1 || size[0] > INT32_MAX / size[1])
+        return bur_fail(BUR_E_ARG, "an image of %" PRId32 "x%" PRId32, size[0], size[1]);
+    if (call->n_inputs == 2)
+        BUR_TRY(check_index(dy, &call->inputs[1], BUR_I32));
     outputs[0].dtype = dy->dtype;
     return bur_shape_make(&outputs[0].shape, 4,
-                          (int64_t[]){yd[0], attr->input_size[0], attr->input_size[1], yd[3]});
+                          (int64_t[]){dy->shape.dim[0], size[0], size[1], dy->shape.dim[1]});
 }

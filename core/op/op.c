@@ -30,9 +30,12 @@ static const bur_attr_field conv2d_fields[] = {FIELD(bur_conv2d_attr, stride, fa
                                                FIELD(bur_conv2d_attr, input_size, false),
                                                FIELD(bur_conv2d_attr, kernel_size, false),
                                                END};
-static const bur_attr_field pool2d_fields[] = {
-    FIELD(bur_pool2d_attr, window, false), FIELD(bur_pool2d_attr, stride, false),
-    FIELD(bur_pool2d_attr, pad, false), FIELD(bur_pool2d_attr, input_size, false), END};
+static const bur_attr_field pool2d_fields[] = {FIELD(bur_pool2d_attr, window, false),
+                                               FIELD(bur_pool2d_attr, stride, false),
+                                               FIELD(bur_pool2d_attr, pad, false),
+                                               FIELD(bur_pool2d_attr, input_size, false),
+                                               FIELD(bur_pool2d_attr, count_include_pad, false),
+                                               END};
 static const bur_attr_field dropout_fields[] = {FIELD(bur_dropout_attr, rate, true),
                                                 FIELD(bur_dropout_attr, node, false), END};
 static const bur_attr_field reshape_fields[] = {FIELD(bur_reshape_attr, rank, false),

@@ -108,6 +108,7 @@ static const struct value_row {
     {BUR_OP_cross_entropy, 0, clamped_probability, probability},
     {BUR_OP_dropout, 0, without_zeros, without_zeros},
     {BUR_OP_max_pool2d, 0, ties, distinct},
+    {BUR_OP_global_max_pool2d, 0, ties, distinct},
     {BUR_OP_relu, 0, with_zeros, without_zeros},
     {BUR_OP_leaky_relu, 0, with_zeros, without_zeros},
     {BUR_OP_sigmoid, 0, spread, without_zeros},
@@ -145,9 +146,13 @@ static void fill_floats(test_example *example, int32_t input, test_texture textu
     }
 }
 
+/* Classes of rows [n, classes], or positions in an image of which only the size is told. */
 static void fill_labels(test_example *example, int32_t input)
 {
-    const int64_t classes = example->inputs[0].shape.dim[1];
+    const int32_t *size = example->attr.pool2d.input_size;
+    const int64_t classes = example->call.op == BUR_OP_global_max_pool2d_grad
+                                ? (int64_t)size[0] * size[1]
+                                : example->inputs[0].shape.dim[1];
     for (int64_t i = 0; i < bur_desc_count(&example->inputs[input]); i++)
         ((int32_t *)example->x[input])[i] = (int32_t)(i * 5 % classes);
 }

@@ -3,6 +3,7 @@
  */
 #include "../cpu.h"
 
+#include "avgpool.h"
 #include "conv.h"
 #include "dropout.h"
 #include "limits.h"

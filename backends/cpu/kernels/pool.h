@@ -5,6 +5,8 @@
 #include "team.h"
 #include "vector.h"
 
+#include <math.h>
+
 typedef uint8_t bytes_of_lanes __attribute__((vector_size(LANES)));
 
 /* A call's sizes with defaults filled in: x [n, ih, iw, c], y [n, oh, ow, c]. */

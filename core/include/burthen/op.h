@@ -70,11 +70,14 @@ typedef struct bur_conv2d_attr {
     int32_t kernel_size[2]; /* conv2d_grad_w: kh, kw */
 } bur_conv2d_attr;
 
+/** The greatest or the mean of each window; padding is never the greatest. */
 typedef struct bur_pool2d_attr {
-    int32_t window[2];     /* y, x; window[0] * window[1] <= 256 */
-    int32_t stride[2];     /* default: the window */
-    int32_t pad[4];        /* top, bottom, left, right; each less than the window */
-    int32_t input_size[2]; /* max_pool2d_grad: ih, iw */
+    int32_t window[2];         /* y, x; max_pool2d: window[0] * window[1] <= 256 */
+    int32_t stride[2];         /* default: the window */
+    int32_t pad[4];            /* top, bottom, left, right; each less than the window */
+    int32_t input_size[2];     /* gradients: ih, iw */
+    int32_t count_include_pad; /* avg_pool2d: divide by the window's size (PyTorch), not by how much
+                                  of it lies in the image (Keras) */
 } bur_pool2d_attr;
 
 typedef struct bur_dropout_attr {
