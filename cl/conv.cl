@@ -134,11 +134,22 @@ kernel void transpose_weights(global const float *w, ulong w_at, global float *t
 
 #ifdef GRAD_W
 /* dw[row,o] = sum over pixels of x[pixel of row's tap, row's channel] dy[pixel, o], a row being
- * (ky, kx, c): a matrix product over the pixels, which are cut into SPLITS parts of SPLIT_PIXELS;
- * each part writes its own sum, to be added in order. Source is x, target is dy. UNIFORM: all rows
- * of a tile are channels of one tap. */
+ * (ky, kx, c): a matrix product over the pixels, whose LINES lines are cut into SPLITS
+ * parts of SPLIT_LINES; each part writes its own sum, to be added in order. Source is x, target is dy.
+ * UNIFORM: all rows of a tile are channels of one tap, so that they see the same pixels. */
 #define ALL_ROWS (KH * KW * SCG)
 #define TILES_R  ((ALL_ROWS + ROWS - 1) / ROWS)
+
+/* One more pixel: row r of the tile has `value` of x. */
+#define ADD_PIXEL(value)                                                                           \
+    vec gv[VECTORS];                                                                               \
+    UNROLL for (int v = 0; v < VECTORS; v++)                                                       \
+        gv[v] = LOAD(gp + tx * TC + v * V, TCG - channel - v * V);                                 \
+    UNROLL for (int r = 0; r < ROWS; r++) {                                                        \
+        const vec xs = (vec)(value);                                                               \
+        UNROLL for (int v = 0; v < VECTORS; v++)                                                   \
+            sum[r][v] = fma(xs, gv[v], sum[r][v]);                                                 \
+    }
 
 kernel void conv2d_grad_w(global const float *restrict x, ulong x_at,
                           global const float *restrict dy, ulong dy_at, global float *restrict dw,
@@ -160,33 +171,40 @@ kernel void conv2d_grad_w(global const float *restrict x, ulong x_at,
         UNROLL for (int v = 0; v < VECTORS; v++)
             sum[r][v] = (vec)(0.0f);
     }
-    const int from = split * SPLIT_PIXELS, to = min(from + SPLIT_PIXELS, PIXELS);
-    for (int pixel = from; pixel < to; pixel++) {
-        const int tx = pixel % TW, ty = pixel / TW % TH, n = pixel / (TH * TW);
-        global const float *gp = dy + dy_at + (ulong)pixel * TC + group * TCG + channel;
-        float xv[ROWS];
+    const int from = split * SPLIT_LINES, to = min(from + SPLIT_LINES, LINES);
+    for (int line = from; line < to; line++) {
+        const int ty = line % TH, n = line / TH;
+        global const float *gp = dy + dy_at + (ulong)line * (TW * TC) + group * TCG + channel;
 #ifdef UNIFORM
-        const int sy = ty * SY + row_y[0], sx = tx * SX + row_x[0];
-        if (sy < 0 || sy >= SH || sx < 0 || sx >= SW)
+        const int sy = ty * SY + row_y[0];
+        if (sy < 0 || sy >= SH)
             continue;
-        global const float *xp = x + x_at + ((n * SH + sy) * SW + sx) * SC + row_c[0];
-        UNROLL for (int r = 0; r < ROWS; r++)
-            xv[r] = xp[r];
+        global const float *xp = x + x_at + (n * SH + sy) * (SW * SC) + row_c[0];
+        const int begin = max((SX - 1 - row_x[0]) / SX, 0);
+        const int end = min((SX - 1 + SW - row_x[0]) / SX, TW);
+        for (int tx = begin; tx < end; tx++) {
+            const int at = (tx * SX + row_x[0]) * SC;
+            ADD_PIXEL(xp[at + r])
+        }
 #else
+        global const float *xp = x + x_at + n * (SH * SW * SC);
+        int line_at[ROWS], within[ROWS];
         UNROLL for (int r = 0; r < ROWS; r++) {
-            const int sy = ty * SY + row_y[r], sx = tx * SX + row_x[r];
-            const int inside = sy >= 0 && sy < SH && sx >= 0 && sx < SW;
-            const int at = inside ? ((n * SH + sy) * SW + sx) * SC + row_c[r] : 0;
-            const float value = x[x_at + at];
-            xv[r] = inside ? value : 0.0f;
+            const int sy = ty * SY + row_y[r];
+            within[r] = sy >= 0 && sy < SH;
+            line_at[r] = sy * (SW * SC) + row_c[r];
+        }
+        for (int tx = 0; tx < TW; tx++) {
+            float xv[ROWS];
+            UNROLL for (int r = 0; r < ROWS; r++) {
+                const int sx = tx * SX + row_x[r];
+                const int inside = within[r] && sx >= 0 && sx < SW;
+                const float value = xp[inside ? line_at[r] + sx * SC : 0];
+                xv[r] = inside ? value : 0.0f;
+            }
+            ADD_PIXEL(xv[r])
         }
 #endif
-        vec gv[VECTORS];
-        UNROLL for (int v = 0; v < VECTORS; v++)
-            gv[v] = LOAD(gp + v * V, TCG - channel - v * V);
-        UNROLL for (int r = 0; r < ROWS; r++)
-            UNROLL for (int v = 0; v < VECTORS; v++)
-                sum[r][v] = fma((vec)(xv[r]), gv[v], sum[r][v]);
     }
     UNROLL for (int v = 0; v < VECTORS; v++) {
         const int left = TCG - channel - v * V;
