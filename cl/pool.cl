@@ -14,7 +14,9 @@ kernel void max_pool2d(global const float *x, ulong x_at, global float *y, ulong
 {
     const int first = get_global_id(0) * (EACH * V), end = min(first + EACH * V, N * OH * OW * C);
     for (int id = first; id < end; id += V) {
-        const int c = id % C, ox = id / C % OW, oy = id / C / OW % OH, n = id / C / OW / OH;
+        const uint pixel = (uint)id / C;
+        const int c = (uint)id % C, ox = pixel % OW, oy = pixel / OW % OH,
+                  n = pixel / (OW * OH);
         global const float *image = x + x_at + (ulong)n * (IH * IW * C) + c;
         vec best = (vec)(-INFINITY);
         ivec at = (ivec)(-1);
@@ -43,7 +45,9 @@ kernel void max_pool2d_grad(global const float *dy, ulong dy_at, global const uc
 {
     const int first = get_global_id(0) * (EACH * V), end = min(first + EACH * V, N * IH * IW * C);
     for (int id = first; id < end; id += V) {
-        const int c = id % C, ix = id / C % IW, iy = id / C / IW % IH, n = id / C / IW / IH;
+        const uint pixel = (uint)id / C;
+        const int c = (uint)id % C, ix = pixel % IW, iy = pixel / IW % IH,
+                  n = pixel / (IW * IH);
         const int image = n * OH * OW * C + c;
         const vec none = (vec)(0.0f);
         vec sum = none;
