@@ -90,12 +90,12 @@ static bool adds_up(const test_device *device, bur_command *const *commands, int
 static void test_opencl_limits__the_times_of_commands_add_up_to_the_whole(void **state)
 {
     (void)state;
-    enum { COUNT = 30, TRIES = 20 };
+    enum { COUNT = 30, TRIES = 50 };
     test_device device;
     open_first(&device);
     bound_call small, large;
     bind_square(&small, &device, 8);
-    bind_square(&large, &device, 256); /* 30,000 times the work */
+    bind_square(&large, &device, 512); /* 260,000 times the work */
     bur_command *commands[COUNT];
     for (int i = 0; i < COUNT; i++)
         commands[i] = i % 3 == 1 ? large.command : small.command;
