@@ -14,7 +14,7 @@ set -eu
 # compiler with its OpenMP runtime, and C++ to prove the headers.
 build_packages="gcc libc6-dev cmake ninja-build pkgconf
     ocl-icd-opencl-dev libclblast-dev libdnnl-dev
-    libjansson-dev libpopt-dev zlib1g-dev uthash-dev"
+    libjansson-dev libyaml-dev libpopt-dev zlib1g-dev uthash-dev"
 run_packages="$build_packages pocl-opencl-icd dataset-fashion-mnist"
 test_packages="$run_packages mesa-opencl-icd oclgrind libcmocka-dev g++ clang libomp-dev"
 

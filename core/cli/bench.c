@@ -148,7 +148,7 @@ static int check_words(const cli_app *app)
     const int32_t count = (int32_t)(sizeof kinds / sizeof *kinds) + bur_zoo_count();
     for (int32_t i = 0; i < app->options.word_count; i++) {
         const char *word = app->options.words[i];
-        if (bur_word_find(word, count, subject_name, NULL) >= 0)
+        if (cli_model_is_file(word) || bur_word_find(word, count, subject_name, NULL) >= 0)
             continue;
         const char *near = bur_word_nearest(word, count, subject_name, NULL);
         char why[80] = "";

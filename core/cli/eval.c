@@ -82,6 +82,7 @@ static int read_config(config *out, cli_options *options, const char *run)
 typedef struct evaluation {
     cli_app *app;
     config config;
+    char model_path[CLI_PATH_BYTES]; /* of a model file: the run's copy */
     cli_model model;
     cli_target target;
     bur_data data;
@@ -95,6 +96,10 @@ static int prepare(evaluation *e, const char *run, const char **data_name)
     if (code != CLI_DONE)
         return code;
     *data_name = app->options.data != NULL ? app->options.data : e->config.data;
+    if (cli_model_is_file(e->config.model)) {
+        snprintf(e->model_path, sizeof e->model_path, "%s/%s", run, CLI_MODEL_COPY);
+        e->config.model = e->model_path;
+    }
     code = cli_model_open(&e->model, app, e->config.model, *data_name);
     if (code == CLI_DONE)
         code = cli_target_open(&e->target, app);

@@ -26,18 +26,47 @@ static int32_t data_count(void)
     return count;
 }
 
-static int find_zoo(const bur_zoo_info **out, const char *name)
+bool cli_model_is_file(const char *name)
+{
+    const char *dot = strrchr(name, '.');
+    return dot != NULL && (strcmp(dot, ".yaml") == 0 || strcmp(dot, ".yml") == 0);
+}
+
+void cli_model_title(char *title, size_t size, const char *name)
+{
+    const char *slash = strrchr(name, '/'), *base = slash == NULL ? name : slash + 1;
+    const char *dot = strrchr(base, '.');
+    const int length = cli_model_is_file(name) ? (int)(dot - base) : (int)strlen(base);
+    snprintf(title, size, "%.*s", length, base);
+}
+
+/* A file says its input itself; its classes are those of the data, or ten. */
+static bur_status describe_model(bur_zoo_info *out, bur_context *context, const char *name)
 {
     const int32_t index = bur_word_find(name, bur_zoo_count(), zoo_name, NULL);
     if (index >= 0) {
-        *out = bur_zoo_at(index);
-        return CLI_DONE;
+        *out = *bur_zoo_at(index);
+        return BUR_OK;
     }
+    if (!cli_model_is_file(name))
+        return bur_fail(BUR_E_NAME, "unknown model '%s'", name);
+    *out = (bur_zoo_info){.name = name, .text = "a model file", .classes = 10};
+    return bur_model_sample(&out->sample, context, name);
+}
+
+static int find_model(bur_zoo_info *out, const cli_app *app, const char *name)
+{
+    const bur_status status = describe_model(out, app->context, name);
+    if (status == BUR_OK)
+        return CLI_DONE;
+    if (cli_model_is_file(name))
+        return cli_error_status(status, NULL, "cannot use model %s", name);
     const char *near = bur_word_nearest(name, bur_zoo_count(), zoo_name, NULL);
     char why[80] = "";
     if (near != NULL)
         snprintf(why, sizeof why, "did you mean '%s'?", near);
-    return cli_error(CLI_USAGE, near != NULL ? why : NULL, "'burthen models' lists them",
+    return cli_error(CLI_USAGE, near != NULL ? why : NULL,
+                     "'burthen models' lists them; a model file ends with .yaml",
                      "unknown model '%s'", name);
 }
 
@@ -117,24 +146,25 @@ static bur_status build(cli_model *out, const cli_options *options, bur_context 
         .width = (float)options->width,
         .dropout = (float)options->dropout,
     };
-    return bur_zoo_create(&out->recipe, context, name, &out->options);
+    return cli_model_is_file(name) ? bur_model_load(&out->recipe, context, name, &out->options)
+                                   : bur_zoo_create(&out->recipe, context, name, &out->options);
 }
 
 int cli_model_open(cli_model *out, cli_app *app, const char *name, const char *data)
 {
     const cli_options *options = &app->options;
-    const bur_zoo_info *zoo = NULL;
+    bur_zoo_info zoo;
     *out = (cli_model){0};
-    int code = find_zoo(&zoo, name);
+    int code = find_model(&zoo, app, name);
     if (code == CLI_DONE && data != NULL) {
-        code = describe_data(out, app, zoo, data);
+        code = describe_data(out, app, &zoo, data);
         if (code == CLI_DONE)
             code = check_shape(out, app, data);
     }
     if (code != CLI_DONE)
         return code;
     if (data == NULL)
-        assume_data(out, options, zoo);
+        assume_data(out, options, &zoo);
     const bur_status status = build(out, options, app->context, name);
     if (status != BUR_OK)
         return cli_error_status(status, NULL, "cannot build %s", name);
@@ -144,11 +174,10 @@ int cli_model_open(cli_model *out, cli_app *app, const char *name, const char *d
 bur_status cli_model_build(cli_model *out, const cli_app *app, bur_context *context,
                            const char *name)
 {
-    const int32_t index = bur_word_find(name, bur_zoo_count(), zoo_name, NULL);
+    bur_zoo_info zoo;
     *out = (cli_model){0};
-    if (index < 0)
-        return bur_fail(BUR_E_NAME, "unknown model '%s'", name);
-    assume_data(out, &app->options, bur_zoo_at(index));
+    BUR_TRY(describe_model(&zoo, context, name));
+    assume_data(out, &app->options, &zoo);
     return build(out, &app->options, context, name);
 }
 

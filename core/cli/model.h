@@ -14,6 +14,13 @@ typedef struct cli_model {
     bur_data_options data; /* for bur_data_open */
 } cli_model;
 
+/* Whether a model is named by its YAML file and not by the zoo's name. */
+bool cli_model_is_file(const char *name);
+/* What its runs are called: "cnn" of "nets/cnn.yaml", the name itself for the zoo's. */
+void cli_model_title(char *title, size_t size, const char *name);
+/* The name under which a run folder's config.json has it: the copy of a file. */
+#define CLI_MODEL_COPY "model.yaml"
+
 /* Builds the model `name` for `data` (NULL: none) as the options say; reads no samples. Prints the
  * error and gives its exit code. cli_model_close is due in any case. */
 int cli_model_open(cli_model *out, cli_app *app, const char *name, const char *data);

@@ -106,6 +106,31 @@ bur_status cli_run_folder_json(cli_run_folder *folder, const char *name, json_t 
     return good ? BUR_OK : fail_errno("write", path);
 }
 
+static bool copy_all(FILE *from, FILE *to)
+{
+    char block[4096];
+    size_t n = 0;
+    while ((n = fread(block, 1, sizeof block, from)) > 0)
+        if (fwrite(block, 1, n, to) != n)
+            return false;
+    return ferror(from) == 0;
+}
+
+bur_status cli_run_folder_copy(cli_run_folder *folder, const char *name, const char *from)
+{
+    char path[CLI_PATH_BYTES];
+    cli_run_folder_file(folder, name, path, sizeof path);
+    FILE *source = fopen(from, "rb");
+    if (source == NULL)
+        return bur_fail(BUR_E_FILE, "%s: %s", from, strerror(errno));
+    FILE *target = fopen(path, "wb");
+    bool good = target != NULL && copy_all(source, target);
+    fclose(source);
+    if (target != NULL)
+        good = close_file(target) && good;
+    return good ? BUR_OK : fail_errno("write", path);
+}
+
 bur_status cli_run_folder_metrics(cli_run_folder *folder, json_t *line)
 {
     const bool good =

@@ -23,6 +23,8 @@ bur_status cli_run_folder_create(cli_run_folder *folder, const char *model, cons
 void cli_run_folder_file(const cli_run_folder *folder, const char *name, char *path, size_t size);
 /* Writes a JSON file; takes the reference. */
 bur_status cli_run_folder_json(cli_run_folder *folder, const char *name, json_t *value);
+/* Copies a file into the folder. */
+bur_status cli_run_folder_copy(cli_run_folder *folder, const char *name, const char *from);
 /* Appends a line to metrics.jsonl; takes the reference. */
 bur_status cli_run_folder_metrics(cli_run_folder *folder, json_t *line);
 /* Gives the folder its name. */

@@ -248,6 +248,7 @@ static void tell_samples(training *t)
 static int start(training *t)
 {
     cli_app *app = t->app;
+    char title[64];
     bur_host_memory_reset_peak();
     bur_status status = bur_data_open(&t->data, app->context, t->data_name, &t->model.data);
     if (status != BUR_OK)
@@ -266,13 +267,16 @@ static int start(training *t)
         if (status != BUR_OK)
             return cli_error_status(status, NULL, "cannot start from '%s'", app->options.weights);
     }
-    status = cli_run_folder_create(&t->folder, t->name, app->options.out);
+    cli_model_title(title, sizeof title, t->name);
+    status = cli_run_folder_create(&t->folder, title, app->options.out);
     if (status != BUR_OK) {
         cli_error_status(status, "out=DIR names a folder that does not exist yet, in one that does",
                          "cannot save the run");
         return CLI_USAGE;
     }
-    return CLI_DONE;
+    if (cli_model_is_file(t->name))
+        status = cli_run_folder_copy(&t->folder, CLI_MODEL_COPY, t->name);
+    return status == BUR_OK ? CLI_DONE : cli_error_status(status, NULL, "cannot save the run");
 }
 
 static bur_status save_files(training *t)
@@ -282,9 +286,10 @@ static bur_status save_files(training *t)
     json_object_set_new(plan, "batch_reason", json_string(t->batch_reason));
     bur_status status = cli_run_folder_json(&t->folder, "plan.json", plan);
     if (status == BUR_OK)
-        status =
-            cli_run_folder_json(&t->folder, "config.json",
-                                cli_config_json(t->name, &t->model, t->data_name, &t->options));
+        status = cli_run_folder_json(
+            &t->folder, "config.json",
+            cli_config_json(cli_model_is_file(t->name) ? CLI_MODEL_COPY : t->name, &t->model,
+                            t->data_name, &t->options));
     if (status == BUR_OK)
         status = cli_run_folder_json(&t->folder, "env.json", environment_json(t));
     BUR_TRY(status);

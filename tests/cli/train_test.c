@@ -170,3 +170,30 @@ static void test_cli_train__json_progress_is_one_object_a_line(void **state)
     assert_int_equal(epochs, 2);
     leave_folder();
 }
+
+static void test_cli_train__a_model_file_is_trained_saved_and_judged(void **state)
+{
+    (void)state;
+    enter_folder();
+    FILE *file = fopen("net.yaml", "w");
+    assert_non_null(file);
+    fputs("input: [28, 28, 1]\nlayers:\n  - Flatten\n  - Dense: {units: 16, activation: relu, "
+          "name: a}\n"
+          "  - Dense: {units: 16, activation: relu}\n  - Add: {inputs: [a, dense2]}\n"
+          "  - Dense: {units: classes, activation: softmax}\n",
+          file);
+    fclose(file);
+    json_t *trained =
+        run_json(&run, "train net.yaml data=digits epochs=1 --device cpu --json --progress none");
+    assert_string_equal(json_string_value(json_object_get(trained, "run")), "runs/net-1");
+    const double loss = number_at(json_object_get(trained, "test"), "loss");
+    assert_true(path_exists("runs/net-1/model.yaml"));
+    assert_int_equal(remove("net.yaml"), 0); /* the run has its own copy */
+    json_t *judged = run_json(&run, "eval runs/net-1 --device cpu --json");
+    const json_t *row = json_array_get(json_object_get(judged, "results"), 0);
+    assert_true(row != NULL && number_at(row, "loss") == loss);
+    json_decref(judged);
+    json_decref(trained);
+    assert_refuses(&run, 3, "train net.yaml data=digits", "net.yaml");
+    leave_folder();
+}

@@ -100,6 +100,26 @@ BUR_API const bur_zoo_info *bur_zoo_at(int32_t index);
 BUR_API bur_status bur_zoo_create(bur_recipe **out, bur_context *context, const char *name,
                                   const bur_zoo_options *options);
 
+/** Builds the model of a YAML file; yours to destroy. Layers and settings have Keras' words:
+ *
+ *     name: small
+ *     input: [28, 28, 1]
+ *     layers:
+ *       - Conv2D: {filters: 16, kernel_size: 3, padding: same, activation: relu, name: stem}
+ *       - DepthwiseConv2D: {kernel_size: 3, padding: same}
+ *       - Add: {inputs: [stem, depthwise1], activation: relu}
+ *       - Flatten
+ *       - Dense: {units: classes, activation: softmax}
+ *
+ * A layer reads the one before it, or those that `inputs` names ("input" is the model's); the last
+ * is the output. options->sample, if given, takes the place of `input`, options->classes that of
+ * the word `classes` (10). BUR_E_FILE; BUR_E_FORMAT, BUR_E_NAME, BUR_E_SHAPE, BUR_E_ARG with the
+ * line. */
+BUR_API bur_status bur_model_load(bur_recipe **out, bur_context *context, const char *path,
+                                  const bur_zoo_options *options);
+/** The `input` of such a file. */
+BUR_API bur_status bur_model_sample(bur_shape *out, bur_context *context, const char *path);
+
 /** Fills `values` (desc's count of f32) as `initializer` says; `parameter` and `seed` key the
  * random numbers, so a parameter's start does not depend on what stands before it. */
 BUR_API void bur_initialize(float *values, const bur_desc *desc, bur_initializer initializer,
