@@ -5,8 +5,8 @@
 #include <math.h>
 #include <omp.h>
 
-enum { TRIES = 5, MEETINGS = 2000 };
-static const int64_t try_ns = 20000000;
+enum { TRIES = 15, MEETINGS = 2000 };
+static const int64_t try_ns = 10000000;
 
 /* Of all threads together, in bytes for each thread or in all. The first two are what a core has to
  * itself on processors of these years (first and second level), the others are shared. */
