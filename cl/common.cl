@@ -31,6 +31,23 @@ typedef struct scalars {
     uint first_sample, reserved[7];
 } scalars;
 
+/* A box of elements with each operand's strides; see burthen/walk.h. */
+typedef struct walk {
+    int rank;
+    int size[8], start[4], stride[4][8];
+} walk;
+
+/* Element i of the box, row-major: the element of operand `operand`. */
+inline int walk_at(const walk *w, int operand, int i)
+{
+    int at = w->start[operand];
+    for (int d = w->rank - 1; d > 0; d--) {
+        at += i % w->size[d] * w->stride[operand][d];
+        i /= w->size[d];
+    }
+    return at + i * w->stride[operand][0];
+}
+
 /* Vectors of V floats along the last dimension; single ones if V is not defined. */
 #ifndef V
 #define V 1

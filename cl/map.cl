@@ -31,7 +31,6 @@ MAP2(map_relu_grad, activate_grad(u, v, ACT_RELU, alpha))
 MAP2(map_leaky_relu_grad, activate_grad(u, v, ACT_LEAKY_RELU, alpha))
 MAP2(map_tanh_grad, activate_grad(u, v, ACT_TANH, alpha))
 MAP2(map_sigmoid_grad, activate_grad(u, v, ACT_SIGMOID, alpha))
-MAP2(map_add, u + v)
 
 /* y[r,c] = act(x[r,c] + bias[c]); x and y may be the same memory. */
 kernel void bias_act(global const float *x, ulong x_at, global const float *bias, ulong bias_at,

@@ -3,6 +3,7 @@
 #define BUR_CPU_H
 
 #include <burthen/backend.h>
+#include <burthen/walk.h>
 
 #include <stdatomic.h>
 
@@ -60,7 +61,8 @@ struct bur_kernel {
     size_t scratch_bytes;
     bool alone;       /* too little work to share: thread 0 runs it as a team of one */
     int32_t threads;  /* most threads that will run it: the device's, or 1 if alone */
-    int32_t split[3]; /* of products: blocks along m, n and k */
+    int32_t split[3]; /* of products: blocks along m, n and k; of reductions: chunks */
+    bur_walk walk;    /* of rows that broadcast, reduce or move elements */
     void *plan;       /* the entry's */
     uint64_t hash;
     bur_kernel *next; /* in the bucket */

@@ -6,6 +6,7 @@
 #include <CL/cl.h>
 
 #include <burthen/backend.h>
+#include <burthen/walk.h>
 
 #define BUR_CL_MODULE "opencl" /* in log lines */
 
@@ -137,13 +138,22 @@ struct bur_command {
     int32_t n_launches, launches_capacity;
 };
 
+/* A walk as kernels take it: struct walk of common.cl. */
+typedef struct bur__cl_walk {
+    cl_int rank;
+    cl_int size[BUR_MAX_RANK], start[BUR_WALK_OPERANDS], stride[BUR_WALK_OPERANDS][BUR_MAX_RANK];
+} bur__cl_walk;
+
+bur__cl_walk bur__cl_walk_of(const bur_walk *walk);
+
 /* One kernel argument. A tensor is two of them: the buffer and the offset in elements. */
 typedef struct bur__cl_arg {
-    enum { BUR_CL_PLACE, BUR_CL_MEM, BUR_CL_INT, BUR_CL_FLOAT } kind;
+    enum { BUR_CL_PLACE, BUR_CL_MEM, BUR_CL_INT, BUR_CL_FLOAT, BUR_CL_WALK } kind;
     cl_mem mem;
     cl_ulong offset;
     cl_int i;
     cl_float f;
+    const bur__cl_walk *walk;
 } bur__cl_arg;
 
 bur__cl_arg bur__cl_f32(const bur_place *place); /* also i32 */
@@ -151,6 +161,8 @@ bur__cl_arg bur__cl_u8(const bur_place *place);
 bur__cl_arg bur__cl_mem(cl_mem mem);
 bur__cl_arg bur__cl_int(int64_t value);
 bur__cl_arg bur__cl_float(float value);
+/* Borrowed until the launch is added. */
+bur__cl_arg bur__cl_by_walk(const bur__cl_walk *walk);
 
 /* Appends a launch of kernel `name` over `items` work-items (rounded up to whole work-groups of
  * `local`; the kernel checks) with its arguments. */
@@ -256,7 +268,7 @@ int64_t bur__cl_vector_of(const bur_device_handle *device, int64_t columns);
 #define BUR_CL_SCRATCH_FUNCTION(family)                                                            \
     size_t bur__cl_scratch_##family(const bur_device_info *info, const bur_call *call)
 
-BUR_CL_ROW_FUNCTIONS(map); /* map.c: activations and gradients, add */
+BUR_CL_ROW_FUNCTIONS(map); /* map.c: activations and gradients */
 BUR_CL_ROW_FUNCTIONS(bias_add);
 BUR_CL_ROW_FUNCTIONS(dropout);
 BUR_CL_ROW_FUNCTIONS(bias_grad); /* reduce.c */
@@ -272,6 +284,12 @@ BUR_CL_ROW_FUNCTIONS(conv2d); /* conv.c */
 BUR_CL_ROW_FUNCTIONS(conv2d_grad_x);
 BUR_CL_ROW_FUNCTIONS(conv2d_grad_w);
 BUR_CL_ROW_FUNCTIONS(optimizer); /* optimizer.c */
+BUR_CL_ROW_FUNCTIONS(arith);     /* arith.c */
+BUR_CL_ROW_FUNCTIONS(unary);
+BUR_CL_ROW_FUNCTIONS(reduce_axes); /* axes.c */
+BUR_CL_ROW_FUNCTIONS(reduce_max_grad);
+BUR_CL_ROW_FUNCTIONS(broadcast_to);
+BUR_CL_SCRATCH_FUNCTION(reduce_axes);
 BUR_CL_SCRATCH_FUNCTION(bias_grad);
 BUR_CL_SCRATCH_FUNCTION(loss);
 BUR_CL_SCRATCH_FUNCTION(matmul);

@@ -189,6 +189,24 @@ bur__cl_arg bur__cl_float(float value)
     return (bur__cl_arg){.kind = BUR_CL_FLOAT, .f = value};
 }
 
+bur__cl_arg bur__cl_by_walk(const bur__cl_walk *walk)
+{
+    return (bur__cl_arg){.kind = BUR_CL_WALK, .walk = walk};
+}
+
+bur__cl_walk bur__cl_walk_of(const bur_walk *walk)
+{
+    bur__cl_walk w = {.rank = walk->rank};
+    for (int32_t d = 0; d < walk->rank; d++)
+        w.size[d] = (cl_int)walk->size[d];
+    for (int32_t k = 0; k < walk->operands; k++) {
+        w.start[k] = (cl_int)walk->start[k];
+        for (int32_t d = 0; d < walk->rank; d++)
+            w.stride[k][d] = (cl_int)walk->stride[k][d];
+    }
+    return w;
+}
+
 static cl_int set_args(cl_kernel kernel, const bur__cl_arg *args, int32_t n_args)
 {
     cl_int error = CL_SUCCESS;
@@ -199,6 +217,8 @@ static cl_int set_args(cl_kernel kernel, const bur__cl_arg *args, int32_t n_args
             error = clSetKernelArg(kernel, index++, sizeof arg->i, &arg->i);
         else if (arg->kind == BUR_CL_FLOAT)
             error = clSetKernelArg(kernel, index++, sizeof arg->f, &arg->f);
+        else if (arg->kind == BUR_CL_WALK)
+            error = clSetKernelArg(kernel, index++, sizeof *arg->walk, arg->walk);
         else
             error = clSetKernelArg(kernel, index++, sizeof arg->mem, &arg->mem);
         if (arg->kind == BUR_CL_PLACE && error == CL_SUCCESS)

@@ -58,8 +58,8 @@ bur_status bur_attr_parse(bur_attr *out, bur_op op, const char *text)
                 break;
             text++;
         }
-        if (op == BUR_OP_reshape && field->count == BUR_MAX_RANK)
-            attr.reshape.rank = n; /* as many as were given */
+        if (field > bur_op_get(op)->fields && strcmp(field[-1].name, "rank") == 0)
+            attr.word[field[-1].offset] = n; /* as many as were given */
         if (*text != '\0' && !isspace((unsigned char)*text))
             return bur_fail(BUR_E_FORMAT, "%s: unexpected '%.16s'", field->name, text);
     }

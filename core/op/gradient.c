@@ -150,14 +150,6 @@ bur_status bur_gradient_dropout(const bur_gradient_call *call)
     return emit(call, BUR_OP_dropout, call->attr, call->dy, call->x[1], &call->dx[0]);
 }
 
-/* Both inputs get dy itself; the graph never writes into it while another reader is left. */
-bur_status bur_gradient_add(const bur_gradient_call *call)
-{
-    call->dx[0] = call->dy;
-    call->dx[1] = call->dy;
-    return BUR_OK;
-}
-
 bur_status bur_gradient_reshape(const bur_gradient_call *call)
 {
     const bur_shape *shape = &desc_of(call, call->x[0])->shape;

@@ -41,6 +41,12 @@ static const bur_attr_field dropout_fields[] = {FIELD(bur_dropout_attr, rate, tr
 static const bur_attr_field reshape_fields[] = {FIELD(bur_reshape_attr, rank, false),
                                                 FIELD(bur_reshape_attr, shape, false), END};
 static const bur_attr_field loss_fields[] = {FIELD(bur_loss_attr, delta, true), END};
+static const bur_attr_field affine_fields[] = {FIELD(bur_affine_attr, scale, true),
+                                               FIELD(bur_affine_attr, shift, true), END};
+static const bur_attr_field pow_fields[] = {FIELD(bur_pow_attr, exponent, true), END};
+static const bur_attr_field reduce_fields[] = {
+    FIELD(bur_reduce_attr, axes, false), FIELD(bur_reduce_attr, keep_dims, false),
+    FIELD(bur_reduce_attr, rank, false), FIELD(bur_reduce_attr, shape, false), END};
 static const bur_attr_field optimizer_fields[] = {
     FIELD(bur_optimizer_attr, momentum, true), FIELD(bur_optimizer_attr, nesterov, false),
     FIELD(bur_optimizer_attr, beta1, true),    FIELD(bur_optimizer_attr, beta2, true),

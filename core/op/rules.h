@@ -43,6 +43,9 @@ typedef struct bur_op_rules {
 
 const bur_op_rules *bur__op_rules(bur_op op);
 
+/* The dimensions of x that a reduction (bur_reduce_attr) leaves out, as a bit mask. */
+uint32_t bur__reduced_axes(const bur_attr *attr, const bur_shape *x);
+
 bur_status bur_infer_matmul(const bur_call *call, bur_desc *outputs);
 bur_status bur_infer_bias_add(const bur_call *call, bur_desc *outputs);
 bur_status bur_infer_bias_grad(const bur_call *call, bur_desc *outputs);
@@ -60,6 +63,10 @@ bur_status bur_infer_same(const bur_call *call, bur_desc *outputs);
 bur_status bur_infer_same2(const bur_call *call, bur_desc *outputs);
 bur_status bur_infer_same_scalars(const bur_call *call, bur_desc *outputs);
 bur_status bur_infer_reshape(const bur_call *call, bur_desc *outputs);
+bur_status bur_infer_broadcast(const bur_call *call, bur_desc *outputs);
+bur_status bur_infer_broadcast_to(const bur_call *call, bur_desc *outputs);
+bur_status bur_infer_reduce(const bur_call *call, bur_desc *outputs);
+bur_status bur_infer_reduce_max_grad(const bur_call *call, bur_desc *outputs);
 bur_status bur_infer_loss_class(const bur_call *call, bur_desc *outputs);
 bur_status bur_infer_loss_value(const bur_call *call, bur_desc *outputs);
 bur_status bur_infer_optimizer(const bur_call *call, bur_desc *outputs);
@@ -79,7 +86,11 @@ bur_status bur_gradient_pool2d(const bur_gradient_call *call);
 bur_status bur_gradient_activation(const bur_gradient_call *call);
 bur_status bur_gradient_softmax(const bur_gradient_call *call);
 bur_status bur_gradient_dropout(const bur_gradient_call *call);
-bur_status bur_gradient_add(const bur_gradient_call *call);
+bur_status bur_gradient_arithmetic(const bur_gradient_call *call);
+bur_status bur_gradient_unary(const bur_gradient_call *call);
+bur_status bur_gradient_broadcast_to(const bur_gradient_call *call);
+bur_status bur_gradient_reduce(const bur_gradient_call *call);
+bur_status bur_gradient_reduce_max(const bur_gradient_call *call);
 bur_status bur_gradient_reshape(const bur_gradient_call *call);
 bur_status bur_gradient_loss(const bur_gradient_call *call);
 

@@ -122,6 +122,13 @@ static void test_op_infer__shapes_follow_the_formulas(void **state)
          ""},
         {BUR_OP_bias_grad, "", {"2x5x3x17"}, BUR_OK, "17", ""},
         {BUR_OP_reshape, "shape=0,-1", {"4x3x2"}, BUR_OK, "4x6", ""},
+        {BUR_OP_add, "", {"2x1x3", "7x1"}, BUR_OK, "2x7x3", ""},
+        {BUR_OP_mul, "", {"5", "0x1"}, BUR_OK, "0x5", ""},
+        {BUR_OP_reduce_sum, "axes=5", {"2x7x3"}, BUR_OK, "7", ""},
+        {BUR_OP_reduce_sum, "axes=5 keep_dims=1", {"2x7x3"}, BUR_OK, "1x7x1", ""},
+        {BUR_OP_reduce_mean, "", {"2x7x3"}, BUR_OK, "scalar", ""},
+        {BUR_OP_reduce_sum, "shape=7,1", {"2x7x3"}, BUR_OK, "7x1", ""},
+        {BUR_OP_broadcast_to, "shape=2,7,3", {"7x1"}, BUR_OK, "2x7x3", ""},
         {BUR_OP_softmax_cross_entropy, "", {"4x10", "4:i32", "16:i32"}, BUR_OK, "4", ""},
     };
     check(cases, COUNT(cases));
@@ -183,6 +190,18 @@ static void test_op_infer__shapes_that_do_not_fit_are_both_named(void **state)
          "1x2x2x3",
          "1x4x4x3"},
         {BUR_OP_reshape, "shape=5,5", {"4x6"}, BUR_E_SHAPE, "4x6", "5x5"},
+        {BUR_OP_mul, "", {"2x3x4", "2x4"}, BUR_E_SHAPE, "2x3x4", "2x4"},
+        {BUR_OP_maximum_grad, "", {"3x4", "3x4", "2x4"}, BUR_E_SHAPE, "3x4", "2x4"},
+        {BUR_OP_reduce_sum, "shape=3,1", {"2x7x3"}, BUR_E_SHAPE, "3x1", "2x7x3"},
+        {BUR_OP_reduce_sum, "shape=1,2,7,3", {"2x7x3"}, BUR_E_SHAPE, "1x2x7x3", "2x7x3"},
+        {BUR_OP_broadcast_to, "shape=3,4", {"2x4"}, BUR_E_SHAPE, "2x4", "3x4"},
+        {BUR_OP_reduce_max_grad,
+         "axes=2 shape=7,31",
+         {"31", "31:i32"},
+         BUR_E_SHAPE,
+         "31 and 31",
+         "must be 7"},
+        {BUR_OP_reduce_max, "axes=2", {"7x0"}, BUR_E_SHAPE, "0 elements", "7x0"},
         {BUR_OP_reshape, "shape=5,-1", {"4x6"}, BUR_E_SHAPE, "4x6", "24"},
         {BUR_OP_cross_entropy, "", {"4x10", "5:i32", "16:i32"}, BUR_E_SHAPE, "4x10", "5"},
         {BUR_OP_cross_entropy, "", {"4x10", "4:i32", "15:i32"}, BUR_E_SHAPE, "16", "15"},
@@ -270,6 +289,9 @@ static void test_op_infer__types_are_checked(void **state)
          "u8",
          "i32"},
         {BUR_OP_dropout, "rate=0.5", {"4x10", "16"}, BUR_E_DTYPE, "i32", "f32"},
+        {BUR_OP_sub, "", {"4x10", "10:f64"}, BUR_E_DTYPE, "f32", "f64"},
+        {BUR_OP_reduce_sum, "", {"4x10:u8"}, BUR_E_DTYPE, "f32", "u8"},
+        {BUR_OP_reduce_max_grad, "shape=7", {"1", "1"}, BUR_E_DTYPE, "i32", "f32"},
     };
     check(cases, COUNT(cases));
 }
@@ -292,6 +314,8 @@ static void test_op_infer__bad_attributes_and_counts_are_arguments(void **state)
         {BUR_OP_max_pool2d, "window=-2,-2", {"1x4x4x3"}, BUR_E_ARG, "window", "-2"},
         {BUR_OP_reshape, "shape=-1,-1", {"4x6"}, BUR_E_ARG, "1", "-1"},
         {BUR_OP_reshape, "", {"4x6"}, BUR_E_ARG, "rank 0", "8"},
+        {BUR_OP_reduce_sum, "axes=4", {"4x6"}, BUR_E_ARG, "4x6", "3"},
+        {BUR_OP_reduce_mean, "shape=4,1", {"4x6"}, BUR_E_ARG, "sums", "axes"},
     };
     check(cases, COUNT(cases));
 }

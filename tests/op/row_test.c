@@ -115,7 +115,9 @@ static void run_on(const test_device *device, const test_example *example,
                    const test_example *reference, void *const *wanted)
 {
     const bur_call *call = &example->call;
-    const bool may_alias = bur_op_get(call->op)->alias >= 0;
+    const int32_t alias = bur_op_get(call->op)->alias;
+    const bool may_alias =
+        alias >= 0 && bur_desc_bytes(&call->inputs[alias]) == bur_desc_bytes(&call->outputs[0]);
     for (int in_place = 0; in_place <= may_alias; in_place++) {
         void *inputs[TEST_MAX_INPUTS], *outputs[TEST_MAX_OUTPUTS];
         for (int32_t i = 0; i < call->n_inputs; i++)

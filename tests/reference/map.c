@@ -1,4 +1,4 @@
-/* Activations, softmax, dropout, add, reshape. */
+/* Activations, softmax, dropout, reshape. */
 #include "rows.h"
 
 #include <math.h>
@@ -144,12 +144,6 @@ void ref_dropout(const bur_call *call, double *const *x, double *const *y)
             const int64_t i = s * elements + e;
             y[0][i] = bur_uniform(word[e % 4]) >= rate ? x[0][i] / (1 - (double)rate) : 0;
         }
-}
-
-void ref_add(const bur_call *call, double *const *x, double *const *y)
-{
-    for (int64_t i = 0; i < ref_count(&call->inputs[0]); i++)
-        y[0][i] = x[0][i] + x[1][i];
 }
 
 void ref_reshape(const bur_call *call, double *const *x, double *const *y)

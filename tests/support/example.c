@@ -100,6 +100,13 @@ static double adam(const test_example *example, int32_t input, int64_t i, double
     return role == second_moment ? (u + 1.125) * scale * scale : u * scale;
 }
 
+/* Roots, logarithms. */
+static double positive(const test_example *example, int32_t input, int64_t i, double u)
+{
+    (void)example, (void)input, (void)i;
+    return u + 1.0625;
+}
+
 static const struct value_row {
     bur_op op;
     int32_t input; /* -1: every one */
@@ -118,6 +125,17 @@ static const struct value_row {
     {BUR_OP_softmax_cross_entropy, 0, spread, without_zeros},
     {BUR_OP_binary_cross_entropy, 0, spread, without_zeros},
     {BUR_OP_binary_cross_entropy, 1, binary_target, binary_target},
+    {BUR_OP_div, 1, without_zeros, without_zeros},
+    {BUR_OP_maximum, -1, ties, without_zeros},
+    {BUR_OP_minimum, -1, ties, without_zeros},
+    {BUR_OP_maximum_grad, -1, ties, without_zeros},
+    {BUR_OP_minimum_grad, -1, ties, without_zeros},
+    {BUR_OP_log, 0, positive, positive},
+    {BUR_OP_sqrt, 0, positive, positive},
+    {BUR_OP_sqrt_grad, 1, positive, positive},
+    {BUR_OP_pow, 0, without_zeros, without_zeros},
+    {BUR_OP_pow_grad, 1, without_zeros, without_zeros},
+    {BUR_OP_reduce_max, 0, ties, distinct},
     {BUR_OP_adam, -1, adam, adam},
 };
 
@@ -146,13 +164,20 @@ static void fill_floats(test_example *example, int32_t input, test_texture textu
     }
 }
 
-/* Classes of rows [n, classes], or positions in an image of which only the size is told. */
-static void fill_labels(test_example *example, int32_t input)
+/* Integers are labels of classes, or positions of maxima. */
+static int64_t integer_limit(const test_example *example)
 {
     const int32_t *size = example->attr.pool2d.input_size;
-    const int64_t classes = example->call.op == BUR_OP_global_max_pool2d_grad
-                                ? (int64_t)size[0] * size[1]
-                                : example->inputs[0].shape.dim[1];
+    if (example->call.op == BUR_OP_global_max_pool2d_grad)
+        return (int64_t)size[0] * size[1];
+    if (example->call.op == BUR_OP_reduce_max_grad)
+        return bur_desc_count(&example->outputs[0]) / bur_desc_count(&example->inputs[0]);
+    return example->inputs[0].shape.dim[1];
+}
+
+static void fill_labels(test_example *example, int32_t input)
+{
+    const int64_t classes = integer_limit(example);
     for (int64_t i = 0; i < bur_desc_count(&example->inputs[input]); i++)
         ((int32_t *)example->x[input])[i] = (int32_t)(i * 5 % classes);
 }

@@ -3,6 +3,7 @@
  */
 #include "../cpu.h"
 
+#include "arith.h"
 #include "avgpool.h"
 #include "conv.h"
 #include "dropout.h"
@@ -12,6 +13,7 @@
 #include "matmul.h"
 #include "optimizer.h"
 #include "pool.h"
+#include "reduce.h"
 #include "rows.h"
 
 #define TABLE_OF(isa)  bur__cpu_entries_##isa

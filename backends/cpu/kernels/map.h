@@ -35,7 +35,6 @@ INLINE void map(const bur_command *command, int thread, int threads, map_functio
         map(command, thread, threads, name##_value);                                               \
     }
 
-MAP_ROW(add, a + b)
 MAP_ROW(relu, activate(a, BUR_RELU, alpha))
 MAP_ROW(leaky_relu, activate(a, BUR_LEAKY_RELU, alpha))
 MAP_ROW(tanh_map, activate(a, BUR_TANH, alpha))

@@ -13,5 +13,6 @@
 #include <burthen/run.h>
 #include <burthen/tensor.h>
 #include <burthen/train.h>
+#include <burthen/walk.h>
 
 #endif

@@ -86,7 +86,7 @@ typedef struct bur_dropout_attr {
 } bur_dropout_attr;
 
 /** shape[0..rank) of the result: 0 copies the input's dimension, at most one -1 takes what is left.
- */
+ * broadcast_to: all of the result's dimensions, to which the input's are aligned at the end. */
 typedef struct bur_reshape_attr {
     int32_t rank;
     int32_t shape[BUR_MAX_RANK];
@@ -99,6 +99,28 @@ typedef struct bur_reshape_attr {
 typedef struct bur_loss_attr {
     float delta; /* huber; default 1 */
 } bur_loss_attr;
+
+/** affine: y = scale x + shift; zeros are zeros here. pow: y = x^exponent, as C's pow (x < 0 only
+ * with a whole exponent); its gradient is 0 where the exponent is 0. */
+typedef struct bur_affine_attr {
+    float scale, shift;
+} bur_affine_attr;
+
+typedef struct bur_pow_attr {
+    float exponent;
+} bur_pow_attr;
+
+/** Which dimensions are reduced: bit d of `axes` is dimension d, 0 stands for all; the result has
+ * no such dimensions, or with keep_dims ones of size 1. With rank > 0 instead to the shape
+ * shape[0..rank), the reverse of broadcasting from it (reduce_sum); reduce_max_grad: the shape of x
+ * that the axes belong to.
+ * reduce_max: NaN counts as greatest, as PyTorch has it; the second output is the position of the
+ * first maximum among the reduced elements, row-major; all of the gradient goes there. */
+typedef struct bur_reduce_attr {
+    int32_t axes, keep_dims;
+    int32_t rank;
+    int32_t shape[BUR_MAX_RANK];
+} bur_reduce_attr;
 
 /** g: gradient, t: step from 1.
  * sgd:      p -= lr g
@@ -122,6 +144,9 @@ typedef union bur_attr {
     bur_dropout_attr dropout;
     bur_reshape_attr reshape;
     bur_loss_attr loss;
+    bur_affine_attr affine;
+    bur_pow_attr pow;
+    bur_reduce_attr reduce;
     bur_optimizer_attr optimizer;
     int32_t word[16];
 } bur_attr;

@@ -1,0 +1,169 @@
+/* Gradient rules of arithmetic, reductions and movement of elements. */
+#include "rules.h"
+
+#include <string.h>
+
+static const bur_attr no_attr;
+
+static bur_status emit(const bur_gradient_call *call, bur_op op, const bur_attr *attr,
+                       const int32_t *inputs, int32_t n_inputs, int32_t *out)
+{
+    return call->emitter->emit(call->emitter->graph, op, attr, inputs, n_inputs, 1, out);
+}
+
+static bur_status emit1(const bur_gradient_call *call, bur_op op, const bur_attr *attr, int32_t a,
+                        int32_t *out)
+{
+    return emit(call, op, attr, &a, 1, out);
+}
+
+static bur_status emit2(const bur_gradient_call *call, bur_op op, int32_t a, int32_t b,
+                        int32_t *out)
+{
+    return emit(call, op, &no_attr, (const int32_t[]){a, b}, 2, out);
+}
+
+static const bur_shape *shape_of(const bur_gradient_call *call, int32_t value)
+{
+    return &call->emitter->desc(call->emitter->graph, value)->shape;
+}
+
+static void put_shape(int32_t *rank, int32_t *list, const bur_shape *shape)
+{
+    *rank = shape->rank;
+    for (int32_t i = 0; i < shape->rank; i++)
+        list[i] = (int32_t)shape->dim[i];
+}
+
+/* Sums the gradient of x, broadcast to y's shape, over the dimensions that x has not. */
+static bur_status sum_to(const bur_gradient_call *call, int32_t gradient, int32_t x, int32_t *out)
+{
+    const bur_shape *shape = shape_of(call, x);
+    *out = gradient;
+    if (bur_shape_equal(shape, shape_of(call, call->y[0])))
+        return BUR_OK;
+    bur_attr attr = no_attr;
+    put_shape(&attr.reduce.rank, attr.reduce.shape, shape);
+    return emit1(call, BUR_OP_reduce_sum, &attr, gradient, out);
+}
+
+/* ---- arithmetic: the gradient by input i, before it is summed to x_i's shape ---- */
+
+typedef bur_status arithmetic_rule(const bur_gradient_call *call, int32_t i, int32_t *out);
+
+static bur_status by_add(const bur_gradient_call *call, int32_t i, int32_t *out)
+{
+    (void)i;
+    *out = call->dy; /* the graph never writes into it while another reader is left */
+    return BUR_OK;
+}
+
+static bur_status by_mul(const bur_gradient_call *call, int32_t i, int32_t *out)
+{
+    return emit2(call, BUR_OP_mul, call->dy, call->x[1 - i], out);
+}
+
+/* dy / b, and dy y / b whose sign is turned after the sum */
+static bur_status by_div(const bur_gradient_call *call, int32_t i, int32_t *out)
+{
+    int32_t dividend = call->dy;
+    if (i == 1)
+        BUR_TRY(emit2(call, BUR_OP_mul, call->dy, call->y[0], &dividend));
+    return emit2(call, BUR_OP_div, dividend, call->x[1], out);
+}
+
+static bur_status by_extreme(const bur_gradient_call *call, int32_t i, int32_t *out)
+{
+    const bur_op row = call->op == BUR_OP_maximum ? BUR_OP_maximum_grad : BUR_OP_minimum_grad;
+    const int32_t inputs[] = {call->dy, call->x[i], call->x[1 - i]};
+    return emit(call, row, &no_attr, inputs, 3, out);
+}
+
+bur_status bur_gradient_arithmetic(const bur_gradient_call *call)
+{
+    static arithmetic_rule *const rules[BUR_OP_COUNT] = {
+        [BUR_OP_add] = by_add, [BUR_OP_sub] = by_add,         [BUR_OP_mul] = by_mul,
+        [BUR_OP_div] = by_div, [BUR_OP_maximum] = by_extreme, [BUR_OP_minimum] = by_extreme,
+    };
+    const bool negates = call->op == BUR_OP_sub || call->op == BUR_OP_div;
+    for (int32_t i = 0; i < 2; i++) {
+        if (!call->needs[i])
+            continue;
+        int32_t gradient = -1;
+        BUR_TRY(rules[call->op](call, i, &gradient));
+        BUR_TRY(sum_to(call, gradient, call->x[i], &gradient));
+        if (i == 1 && negates)
+            BUR_TRY(emit1(call, BUR_OP_neg, &no_attr, gradient, &gradient));
+        call->dx[i] = gradient;
+    }
+    return BUR_OK;
+}
+
+/* The row that makes dx of dy and, where it is asked for, x or y. */
+bur_status bur_gradient_unary(const bur_gradient_call *call)
+{
+    enum source { NOTHING, X, Y };
+    static const struct {
+        int32_t row;
+        enum source source;
+    } rules[BUR_OP_COUNT] = {
+        [BUR_OP_neg] = {BUR_OP_neg, NOTHING},
+        [BUR_OP_exp] = {BUR_OP_mul, Y},
+        [BUR_OP_log] = {BUR_OP_div, X},
+        [BUR_OP_sqrt] = {BUR_OP_sqrt_grad, Y},
+        [BUR_OP_square] = {BUR_OP_square_grad, X},
+        [BUR_OP_abs] = {BUR_OP_abs_grad, X},
+        [BUR_OP_pow] = {BUR_OP_pow_grad, X},
+        [BUR_OP_affine] = {BUR_OP_affine, NOTHING},
+    };
+    const enum source source = rules[call->op].source;
+    const int32_t inputs[] = {call->dy, source == Y ? call->y[0] : call->x[0]};
+    bur_attr attr = *call->attr;
+    if (call->op == BUR_OP_affine)
+        attr.affine.shift = 0;
+    return emit(call, (bur_op)rules[call->op].row, &attr, inputs, source == NOTHING ? 1 : 2,
+                &call->dx[0]);
+}
+
+/* ---- reductions ---- */
+
+bur_status bur_gradient_broadcast_to(const bur_gradient_call *call)
+{
+    return sum_to(call, call->dy, call->x[0], &call->dx[0]);
+}
+
+/* dx = dy (over n, for a mean) in every place that was summed. */
+bur_status bur_gradient_reduce(const bur_gradient_call *call)
+{
+    const bur_shape *x = shape_of(call, call->x[0]);
+    const uint32_t axes = bur__reduced_axes(call->attr, x);
+    bur_attr kept = no_attr, all = no_attr;
+    put_shape(&kept.reshape.rank, kept.reshape.shape, x);
+    put_shape(&all.reshape.rank, all.reshape.shape, x);
+    double terms = 1;
+    for (int32_t i = 0; i < x->rank; i++)
+        if ((axes >> i & 1) != 0) {
+            terms *= (double)x->dim[i];
+            kept.reshape.shape[i] = 1;
+        }
+    int32_t dx = call->dy;
+    if (axes == 0) {
+        call->dx[0] = dx;
+        return BUR_OK;
+    }
+    if (call->op == BUR_OP_reduce_mean) {
+        const bur_attr share = {.affine = {.scale = (float)(1 / terms)}};
+        BUR_TRY(emit1(call, BUR_OP_affine, &share, dx, &dx));
+    }
+    if (call->attr->reduce.keep_dims == 0 && call->attr->reduce.rank == 0)
+        BUR_TRY(emit1(call, BUR_OP_reshape, &kept, dx, &dx));
+    return emit1(call, BUR_OP_broadcast_to, &all, dx, &call->dx[0]);
+}
+
+bur_status bur_gradient_reduce_max(const bur_gradient_call *call)
+{
+    bur_attr attr = *call->attr;
+    put_shape(&attr.reduce.rank, attr.reduce.shape, shape_of(call, call->x[0]));
+    const int32_t inputs[] = {call->dy, call->y[1]};
+    return emit(call, BUR_OP_reduce_max_grad, &attr, inputs, 2, &call->dx[0]);
+}
