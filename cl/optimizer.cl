@@ -9,37 +9,68 @@ typedef struct tensors {
 #define SGD      0
 #define MOMENTUM 1
 #define ADAM     2
+#define RMSPROP  3
+#define ADAGRAD  4
 
 #define load_one(p)     (*(p))
 #define store_one(v, p) (*(p) = (v))
 
-/* The step of elements i on, `type` at once. */
-#if STEP == SGD
-#define UPDATE(type, load, store)                                                                  \
-    store(load(p + t.p + i) - s->learning_rate * load(g + t.g + i), p + t.p + i);
-#elif STEP == MOMENTUM
-#define UPDATE(type, load, store)                                                                  \
-    const type gradient = load(g + t.g + i);                                                       \
-    const type v = momentum * load(s0 + t.s0 + i) + gradient;                                      \
-    store(v, s0 + t.s0 + i);                                                                       \
-    store(load(p + t.p + i) - s->learning_rate * (nesterov ? gradient + momentum * v : v),         \
-          p + t.p + i);
+/* What stands around a step, see bur_optimizer_attr: of the gradient `d` and the weight `w` before
+ * it, and of the weight after it. NaN stays. */
+#ifdef REGULAR
+#ifdef PROXIMAL
+#define PENALTY    (2.0f * l2 * w)
+#define SHRINK(w_) (w_ - clamp(w_, -s->learning_rate * l1, s->learning_rate * l1))
 #else
+#define PENALTY    (l1 * sign(w) + 2.0f * l2 * w)
+#define SHRINK(w_) (w_)
+#endif
+#define BEFORE                                                                                     \
+    d = (d < -clip ? -clip : d > clip ? clip : d) + PENALTY;                                       \
+    w -= s->learning_rate * decay * w;
+#else
+#define BEFORE
+#define SHRINK(w_) (w_)
+#endif
+
+/* Of elements i on, `type` at once: the gradient is d, the weight w. */
 #define UPDATE(type, load, store)                                                                  \
-    const type gradient = load(g + t.g + i);                                                       \
-    const type m = beta1 * load(s0 + t.s0 + i) + (1.0f - beta1) * gradient;                        \
-    const type v = beta2 * load(s1 + t.s1 + i) + (1.0f - beta2) * gradient * gradient;             \
+    type d = load(g + t.g + i), w = load(p + t.p + i);                                             \
+    BEFORE                                                                                         \
+    STEP_OF(type, load, store)                                                                     \
+    store(SHRINK(w), p + t.p + i);
+
+#if STEP == SGD
+#define STEP_OF(type, load, store) w -= s->learning_rate * d;
+#elif STEP == MOMENTUM
+#define STEP_OF(type, load, store)                                                                 \
+    const type v = momentum * load(s0 + t.s0 + i) + d;                                             \
+    store(v, s0 + t.s0 + i);                                                                       \
+    w -= s->learning_rate * (nesterov ? d + momentum * v : v);
+#elif STEP == ADAM
+#define STEP_OF(type, load, store)                                                                 \
+    const type m = beta1 * load(s0 + t.s0 + i) + (1.0f - beta1) * d;                               \
+    const type v = beta2 * load(s1 + t.s1 + i) + (1.0f - beta2) * d * d;                           \
     store(m, s0 + t.s0 + i);                                                                       \
     store(v, s1 + t.s1 + i);                                                                       \
-    store(load(p + t.p + i) -                                                                      \
-              s->learning_rate * (m * s->correction1) / (sqrt(v * s->correction2) + epsilon),      \
-          p + t.p + i);
+    w -= s->learning_rate * (m * s->correction1) / (sqrt(v * s->correction2) + epsilon);
+#else
+#if STEP == RMSPROP
+#define ACCUMULATED(v_) (beta2 * (v_) + (1.0f - beta2) * d * d)
+#else
+#define ACCUMULATED(v_) ((v_) + d * d)
+#endif
+#define STEP_OF(type, load, store)                                                                 \
+    const type v = ACCUMULATED(load(s0 + t.s0 + i));                                               \
+    store(v, s0 + t.s0 + i);                                                                       \
+    w -= s->learning_rate * d / (sqrt(v) + epsilon);
 #endif
 
 kernel void optimizer_step(global const scalars *step, ulong step_at, global float *p,
                            global const float *g, global float *s0, global float *s1,
                            global const tensors *groups, global const uint2 *blocks, float momentum,
-                           int nesterov, float beta1, float beta2, float epsilon)
+                           int nesterov, float beta1, float beta2, float epsilon, float l1,
+                           float l2, float decay, float clip)
 {
     const uint2 block = blocks[get_group_id(0)];
     const tensors t = groups[block.x];

@@ -3,6 +3,7 @@
 #include "cl.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 
 enum {
@@ -23,13 +24,22 @@ static int64_t block_of(const bur_device_handle *device)
 
 bur_status bur__cl_build_optimizer(bur_kernel *kernel)
 {
-    static const char *const names[BUR_OP_COUNT] = {
-        [BUR_OP_sgd] = "SGD", [BUR_OP_momentum] = "MOMENTUM", [BUR_OP_adam] = "ADAM"};
+    static const char *const names[BUR_OP_COUNT] = {[BUR_OP_sgd] = "SGD",
+                                                    [BUR_OP_momentum] = "MOMENTUM",
+                                                    [BUR_OP_rmsprop] = "RMSPROP",
+                                                    [BUR_OP_adagrad] = "ADAGRAD",
+                                                    [BUR_OP_adam] = "ADAM"};
+    const bur_optimizer_attr *attr = &kernel->call.attr->optimizer;
+    const bool plain =
+        attr->l1 == 0 && attr->l2 == 0 && attr->weight_decay == 0 && attr->clip_value == 0;
     char options[BUR_CL_OPTIONS_BYTES];
     const bur_device_handle *device = kernel->device;
-    snprintf(options, sizeof options, "-DSTEP=%s -DBLOCK=%" PRId64 " -DV=%" PRId32,
+    snprintf(options, sizeof options, "-DSTEP=%s -DBLOCK=%" PRId64 " -DV=%" PRId32 "%s",
              names[kernel->call.op], block_of(device),
-             bur__cl_on_host(&device->info) ? device->vector_width : 1);
+             bur__cl_on_host(&device->info) ? device->vector_width : 1,
+             plain            ? ""
+             : attr->proximal ? " -DREGULAR -DPROXIMAL"
+                              : " -DREGULAR");
     return bur__cl_program(&kernel->program, kernel->device, "optimizer", options);
 }
 
@@ -88,7 +98,9 @@ static bur_status launch_members(bur_command *command, const bur_kernel *kernel,
                     bur__cl_mem(mem[2]), bur__cl_mem(mem[3]), bur__cl_mem(groups),
                     bur__cl_mem(blocks), bur__cl_float(attr->momentum), bur__cl_int(attr->nesterov),
                     bur__cl_float(attr->beta1), bur__cl_float(attr->beta2),
-                    bur__cl_float(attr->epsilon)));
+                    bur__cl_float(attr->epsilon), bur__cl_float(attr->l1), bur__cl_float(attr->l2),
+                    bur__cl_float(attr->weight_decay),
+                    bur__cl_float(attr->clip_value > 0 ? attr->clip_value : INFINITY)));
 }
 
 /* Splits the groups by the buffers they lie in and launches once for each set. */

@@ -192,13 +192,18 @@ int cli_fit_options(bur_fit_options *out, const cli_app *app)
     const cli_options *options = &app->options;
     const int64_t accumulate = options->accumulate; /* 0: auto */
     bur_optimizer optimizer = bur_optimizer_default((bur_optimizer_kind)options->optimizer);
-    if (options->momentum > 0 && optimizer.kind != BUR_MOMENTUM)
-        return cli_error(CLI_USAGE, NULL, "optimizer=momentum, or leave out momentum=",
+    if (options->momentum > 0 && optimizer.kind != BUR_MOMENTUM && optimizer.kind != BUR_NESTEROV)
+        return cli_error(CLI_USAGE, NULL, "optimizer=momentum or nesterov, or leave out momentum=",
                          "optimizer %s has no momentum", bur_optimizer_name(optimizer.kind));
     if (options->learning_rate > 0)
         optimizer.learning_rate = (float)options->learning_rate;
     if (options->momentum > 0)
         optimizer.attr.momentum = (float)options->momentum;
+    if (options->weight_decay > 0)
+        optimizer.attr.weight_decay = (float)options->weight_decay;
+    optimizer.attr.l1 = (float)options->l1;
+    optimizer.attr.l2 = (float)options->l2;
+    optimizer.attr.proximal = options->proximal;
     if (options->batch > 0 && accumulate > 0 && options->batch % accumulate != 0)
         return cli_error(CLI_USAGE, "each part has as many samples", NULL,
                          "accumulate=%" PRId64 " does not divide batch=%" PRId64, accumulate,

@@ -5,6 +5,7 @@ static const char *const formats[] = {"table", "json", "jsonl", "csv", "md", NUL
 static const char *const progresses[] = {"auto", "bar", "plain", "json", "none", NULL};
 static const char *const modes[] = {"train", "infer", NULL};
 static const char *const switches[] = {"on", "off", NULL};
+static const char *const offers[] = {"off", "on", NULL};
 static const char *const automatic[] = {"auto", NULL};
 static const char *const losses[] = {[BUR_LOSS_NONE] = "auto",
                                      [BUR_LOSS_CROSS_ENTROPY] = "cross_entropy",
@@ -14,7 +15,7 @@ static const char *const losses[] = {[BUR_LOSS_NONE] = "auto",
                                      [BUR_LOSS_BINARY_CROSS_ENTROPY] = "binary_cross_entropy",
                                      [BUR_LOSS_COUNT] = NULL};
 static const char *const optimizers[] = {
-#define OPTIMIZER_WORD(name, op, slots) #op,
+#define OPTIMIZER_WORD(name, text, op, slots) #text,
     BUR_OPTIMIZER_MAP(OPTIMIZER_WORD)
 #undef OPTIMIZER_WORD
         NULL};
@@ -59,15 +60,24 @@ const cli_option cli_option_table[] = {
     {"lr", 0, KEY, CLI_TYPE_NUMBER, "X", NULL, 1e-10, 1000, NULL, TRAINS, FIELD(learning_rate),
      "learning rate: how far one update moves the weights along the gradient. Too small learns slowly or "
      "stops midway, too large jumps over the minimum and the loss grows; 0.0001 to 0.1 is usual. "
-     "By default 0.01 for sgd and momentum, 0.001 for adam"},
+     "By default 0.01 for sgd, momentum and nesterov, 0.001 for the others"},
     {"epochs", 0, KEY, CLI_TYPE_INTEGER, "N", "10", 1, MANY, NULL, TRAINS, FIELD(epochs),
      "passes over all training samples. Too few leave the model unfinished, too many let it "
      "learn the training samples by heart; watch the validation loss"},
     {"optimizer", 0, KEY, CLI_TYPE_CHOICE, "NAME", "adam", 0, 0, optimizers, TRAINS, FIELD(optimizer),
      "the way of updating: sgd takes a plain step down the gradient, momentum keeps some of the last step's "
-     "speed, adam gives every weight its own step. None is best everywhere: try several"},
+     "speed, nesterov looks ahead with it; adagrad, rmsprop (often for recurrent networks), adam and adamw (adam "
+     "with weight decay) give every weight its own step. None is best everywhere: try several"},
     {"momentum", 0, KEY, CLI_TYPE_NUMBER, "X", NULL, 1e-6, 0.9999, NULL, TRAINS, FIELD(momentum),
-     "share of the last step's speed that optimizer=momentum keeps; by default 0.9"},
+     "share of the last step's speed that optimizer=momentum or nesterov keeps; by default 0.9"},
+    {"l1", 0, KEY, CLI_TYPE_NUMBER, "X", NULL, 0, 1000, NULL, TRAINS, FIELD(l1),
+     "penalty X times the sum of the weights' sizes (lasso; biases are left out): pushes weights that serve little to 0"},
+    {"l2", 0, KEY, CLI_TYPE_NUMBER, "X", NULL, 0, 1000, NULL, TRAINS, FIELD(l2),
+     "penalty X times the sum of the weights' squares (ridge): keeps weights small; with l1 it is the elastic net"},
+    {"proximal", 0, KEY, CLI_TYPE_CHOICE, "off|on", "off", 0, 0, offers, TRAINS, FIELD(proximal),
+     "on: l1 cuts weights off after each step, so that many become exactly 0, instead of adding to the gradient"},
+    {"weight_decay", 0, KEY, CLI_TYPE_NUMBER, "X", NULL, 0, 1000, NULL, TRAINS, FIELD(weight_decay),
+     "share of every weight (times lr) that each update takes away, beside the gradient; by default 0.004 for adamw"},
     {"accumulate", 0, KEY, CLI_TYPE_INTEGER, "N|auto", "auto", 1, MANY, automatic, TRAINS | CLI_VERB_BENCH, FIELD(accumulate),
      "splits a batch into N parts whose gradients are added up: the same update from less memory; N divides batch. "
      "auto splits where it is faster because a part stays in the processor's cache"},

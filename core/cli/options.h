@@ -46,6 +46,8 @@ typedef struct cli_options {
     bur_shape input;
     int64_t classes, batch, epochs, accumulate, threads, seed;
     double learning_rate, momentum, dropout, width, validation_split;
+    double l1, l2, weight_decay;
+    int32_t proximal;  /* 0 off, 1 on */
     int32_t optimizer; /* bur_optimizer_kind */
     int32_t loss;      /* bur_loss; BUR_LOSS_NONE: by the data */
     int32_t fallback;  /* 0 on, 1 off */

@@ -10,7 +10,7 @@ static const char *const loss_names[] = {
 };
 
 static const char *const optimizer_names[] = {
-#define ROW(name, op, slots) [BUR_##name] = #op,
+#define ROW(name, text, op, slots) [BUR_##name] = #text,
     BUR_OPTIMIZER_MAP(ROW)
 #undef ROW
 };
@@ -25,6 +25,12 @@ static const bur_optimizer optimizer_defaults[] = {
     [BUR_SGD] = {BUR_SGD, 0.01F, {0}},
     [BUR_MOMENTUM] = {BUR_MOMENTUM, 0.01F, {.momentum = 0.9F}},
     [BUR_ADAM] = {BUR_ADAM, 0.001F, {.beta1 = 0.9F, .beta2 = 0.999F, .epsilon = 1e-7F}},
+    [BUR_NESTEROV] = {BUR_NESTEROV, 0.01F, {.momentum = 0.9F, .nesterov = 1}},
+    [BUR_RMSPROP] = {BUR_RMSPROP, 0.001F, {.beta2 = 0.9F, .epsilon = 1e-7F}},
+    [BUR_ADAGRAD] = {BUR_ADAGRAD, 0.001F, {.epsilon = 1e-7F, .initial = 0.1F}},
+    [BUR_ADAMW] = {BUR_ADAMW,
+                   0.001F,
+                   {.beta1 = 0.9F, .beta2 = 0.999F, .epsilon = 1e-7F, .weight_decay = 0.004F}},
 };
 
 const char *bur_loss_name(bur_loss loss)

@@ -124,12 +124,27 @@ bur_status bur_recipe_parameter(bur_recipe *recipe, const char *name, const bur_
     char *copy = bur_strdup(recipe->context, name);
     if (copy == NULL)
         return BUR_E_NOMEM;
-    recipe->parameters[index] = (bur_parameter){copy, desc, initializer, -1};
+    recipe->parameters[index] = (bur_parameter){.name = copy,
+                                                .desc = desc,
+                                                .initializer = initializer,
+                                                .ref = -1,
+                                                .unpenalized = shape->rank < 2};
     recipe->parameter_layers[index] = recipe->n_layers - 1;
     recipe->n_parameters++;
     BUR_TRY(add_value(recipe, RECIPE_PARAMETER, index, &desc, &recipe->parameters[index].ref));
     *out = recipe->parameters[index].ref;
     return BUR_OK;
+}
+
+bur_status bur_recipe_penalize(bur_recipe *recipe, bur_ref parameter, bool penalize)
+{
+    for (int32_t i = 0; i < recipe->n_parameters; i++)
+        if (recipe->parameters[i].ref == parameter) {
+            recipe->parameters[i].unpenalized = !penalize;
+            return BUR_OK;
+        }
+    return bur_fail(BUR_E_ARG, "value %" PRId32 " of '%s' is no parameter", parameter,
+                    recipe->name);
 }
 
 bur_status bur_recipe_apply(bur_recipe *recipe, bur_op op, const bur_attr *attr,

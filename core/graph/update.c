@@ -1,5 +1,6 @@
 /* The update list: gradients added up over micro-batches, then one multi-tensor optimizer step. */
 #include "graph.h"
+#include "recipe.h"
 
 #include <inttypes.h>
 
@@ -8,7 +9,7 @@ static const struct {
     bur_op op;
     int32_t slots;
 } optimizers[BUR_OPTIMIZER_COUNT] = {
-#define ROW(name, op, slots) [BUR_##name] = {BUR_OP_##op, slots},
+#define ROW(name, text, op, slots) [BUR_##name] = {BUR_OP_##op, slots},
     BUR_OPTIMIZER_MAP(ROW)
 #undef ROW
 };
@@ -28,15 +29,21 @@ static bur_status keep_gradient(bur_graph *graph, int32_t parameter)
     return BUR_OK;
 }
 
+static bool is_penalized(const bur_graph *graph, int32_t parameter)
+{
+    return !graph->recipe->parameters[parameter].unpenalized;
+}
+
 /* Optimizer inputs: scalars, then parameter, gradient and state of each parameter that has a
- * gradient. */
-static bur_status optimizer_inputs(bur_graph *graph, int32_t *inputs, int32_t *count)
+ * gradient and is penalized or not, or of both kinds. */
+static bur_status optimizer_inputs(bur_graph *graph, bool penalized, bool both, int32_t *inputs,
+                                   int32_t *count)
 {
     const int32_t slots = optimizers[graph->options.optimizer.kind].slots;
     int32_t n = 0;
     inputs[n++] = graph->scalars;
     for (int32_t i = 0; i < graph->recipe_parameters; i++) {
-        if (graph->gradients[i] < 0)
+        if (graph->gradients[i] < 0 || (!both && is_penalized(graph, i) != penalized))
             continue;
         const bur_desc desc = graph->values[graph->parameters[i]].desc;
         inputs[n++] = graph->parameters[i];
@@ -50,6 +57,25 @@ static bur_status optimizer_inputs(bur_graph *graph, int32_t *inputs, int32_t *c
         }
     }
     *count = n;
+    return BUR_OK;
+}
+
+/* One row for all parameters; with a penalty or decay two, one of them without. */
+static bur_status add_optimizer(bur_graph *graph, int32_t *inputs)
+{
+    const bur_optimizer *optimizer = &graph->options.optimizer;
+    const bur_op row = optimizers[optimizer->kind].op;
+    bur_attr attr = {.optimizer = optimizer->attr};
+    const bool both =
+        attr.optimizer.l1 == 0 && attr.optimizer.l2 == 0 && attr.optimizer.weight_decay == 0;
+    for (int penalized = 1; penalized >= (both ? 1 : 0); penalized--) {
+        int32_t count = 0;
+        if (!penalized)
+            attr.optimizer.l1 = attr.optimizer.l2 = attr.optimizer.weight_decay = 0;
+        BUR_TRY(optimizer_inputs(graph, penalized != 0, both, inputs, &count));
+        if (count > 1)
+            BUR_TRY(bur__graph_add_node(graph, row, &attr, inputs, count, 0, NULL));
+    }
     return BUR_OK;
 }
 
@@ -71,12 +97,7 @@ bur_status bur__graph_update(bur_graph *graph)
     int32_t *inputs = bur_alloc_array(graph->context, most, sizeof *inputs);
     if (inputs == NULL)
         return BUR_E_NOMEM;
-    int32_t count = 0;
-    bur_status status = optimizer_inputs(graph, inputs, &count);
-    if (status == BUR_OK && count > 1)
-        status =
-            bur__graph_add_node(graph, optimizers[optimizer->kind].op,
-                                &(bur_attr){.optimizer = optimizer->attr}, inputs, count, 0, NULL);
+    const bur_status status = add_optimizer(graph, inputs);
     bur_free(graph->context, inputs);
     return status;
 }

@@ -48,9 +48,12 @@ static const bur_attr_field reduce_fields[] = {
     FIELD(bur_reduce_attr, axes, false), FIELD(bur_reduce_attr, keep_dims, false),
     FIELD(bur_reduce_attr, rank, false), FIELD(bur_reduce_attr, shape, false), END};
 static const bur_attr_field optimizer_fields[] = {
-    FIELD(bur_optimizer_attr, momentum, true), FIELD(bur_optimizer_attr, nesterov, false),
-    FIELD(bur_optimizer_attr, beta1, true),    FIELD(bur_optimizer_attr, beta2, true),
-    FIELD(bur_optimizer_attr, epsilon, true),  END};
+    FIELD(bur_optimizer_attr, momentum, true),     FIELD(bur_optimizer_attr, nesterov, false),
+    FIELD(bur_optimizer_attr, beta1, true),        FIELD(bur_optimizer_attr, beta2, true),
+    FIELD(bur_optimizer_attr, epsilon, true),      FIELD(bur_optimizer_attr, initial, true),
+    FIELD(bur_optimizer_attr, l1, true),           FIELD(bur_optimizer_attr, l2, true),
+    FIELD(bur_optimizer_attr, weight_decay, true), FIELD(bur_optimizer_attr, proximal, false),
+    FIELD(bur_optimizer_attr, clip_value, true),   END};
 
 /* has_gradient by flags: the address of a rule is no constant to gcc with -fsanitize=null. */
 static const bur_op_info infos[BUR_OP_COUNT] = {

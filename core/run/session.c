@@ -103,7 +103,7 @@ static bur_status bind_steps(bur_session *session)
 /* Names of an optimizer's state tensors. */
 static const char *slot_name(bur_optimizer_kind kind, int32_t slot)
 {
-    return kind == BUR_ADAM && slot == 0 ? "m" : "v";
+    return (kind == BUR_ADAM || kind == BUR_ADAMW) && slot == 0 ? "m" : "v";
 }
 
 static bur_status add_state(bur_session *session, int32_t value)
@@ -121,7 +121,8 @@ static bur_status add_state(bur_session *session, int32_t value)
         return BUR_E_NOMEM;
     session->state_values[session->n_states] = value;
     session->states[session->n_states++] =
-        (bur_state_tensor){copy, v->desc, v->parameter, state ? v->slot : -1};
+        (bur_state_tensor){copy, v->desc, v->parameter, state ? v->slot : -1,
+                           state ? graph->options.optimizer.attr.initial : 0};
     return BUR_OK;
 }
 

@@ -14,19 +14,52 @@ int64_t bur__validation_count(int64_t samples, double split)
     return samples - (int64_t)floor((double)samples * (1 - split));
 }
 
-/* Zero is a default: without kind and rate it is Adam's, else that of the kind. */
+/* Zero is a default: without kind and rate it is Adam's, else that of the kind. What stands around
+ * the step of any optimizer is kept. */
 static bur_optimizer complete_optimizer(const bur_optimizer *optimizer)
 {
     static const bur_optimizer_attr none;
-    if (optimizer->kind == BUR_SGD && optimizer->learning_rate == 0)
-        return bur_optimizer_default(BUR_ADAM);
     bur_optimizer set = *optimizer;
+    if (set.kind == BUR_SGD && set.learning_rate == 0)
+        set.kind = BUR_ADAM;
     const bur_optimizer standard = bur_optimizer_default(set.kind);
+    bur_optimizer_attr own = set.attr; /* of the step itself */
+    own.l1 = own.l2 = own.weight_decay = own.clip_value = 0;
+    own.proximal = 0;
     if (set.learning_rate == 0)
         set.learning_rate = standard.learning_rate;
-    if (memcmp(&set.attr, &none, sizeof none) == 0)
-        set.attr = standard.attr;
+    if (memcmp(&own, &none, sizeof none) != 0)
+        return set;
+    const bur_optimizer_attr around = set.attr;
+    set.attr = standard.attr;
+    set.attr.l1 = around.l1;
+    set.attr.l2 = around.l2;
+    set.attr.proximal = around.proximal;
+    set.attr.clip_value = around.clip_value;
+    if (around.weight_decay != 0)
+        set.attr.weight_decay = around.weight_decay;
     return set;
+}
+
+/* Fields that must be finite and at least 0. */
+static bur_status check_not_negative(const bur_optimizer_attr *attr)
+{
+    const struct {
+        const char *name;
+        float value;
+    } fields[] = {
+        {"epsilon", attr->epsilon},
+        {"initial", attr->initial},
+        {"l1", attr->l1},
+        {"l2", attr->l2},
+        {"weight_decay", attr->weight_decay},
+        {"clip_value", attr->clip_value},
+    };
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
+        if (!(fields[i].value >= 0 && isfinite(fields[i].value)))
+            return bur_fail(BUR_E_ARG, "%s %g is not at least 0", fields[i].name,
+                            (double)fields[i].value);
+    return BUR_OK;
 }
 
 static bur_status check_optimizer(const bur_optimizer *optimizer)
@@ -41,9 +74,7 @@ static bur_status check_optimizer(const bur_optimizer *optimizer)
     if (!(attr->beta1 >= 0 && attr->beta1 < 1 && attr->beta2 >= 0 && attr->beta2 < 1))
         return bur_fail(BUR_E_ARG, "beta1 %g and beta2 %g are not both in [0, 1)",
                         (double)attr->beta1, (double)attr->beta2);
-    if (!(attr->epsilon >= 0))
-        return bur_fail(BUR_E_ARG, "epsilon %g is negative", (double)attr->epsilon);
-    return BUR_OK;
+    return check_not_negative(attr);
 }
 
 bur_status bur__fit_options(bur_fit_options *out, const bur_fit_options *options,

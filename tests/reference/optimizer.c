@@ -3,48 +3,90 @@
 
 #include <math.h>
 
-/* p -= lr g */
-void ref_sgd(const bur_call *call, double *const *x, double *const *y)
+/* One element's step: the new parameter; s[] are its slots. */
+typedef double element_step(const bur_optimizer_attr *attr, const bur_scalars *scalars, double p,
+                            double g, double *const *s, int64_t i);
+
+static double sign_of(double x)
 {
-    (void)y;
-    const double rate = (double)ref_scalars(x[0]).learning_rate;
-    for (int32_t t = 1; t < call->n_inputs; t += 2)
-        for (int64_t i = 0; i < ref_count(&call->inputs[t]); i++)
-            x[t][i] -= rate * x[t + 1][i];
+    return (x > 0) - (x < 0);
+}
+
+/* Clipping, penalties and decay around the step of every element. */
+static void update(const bur_call *call, double *const *x, element_step *step)
+{
+    const bur_scalars scalars = ref_scalars(x[0]);
+    const bur_optimizer_attr *attr = &call->attr->optimizer;
+    const double rate = (double)scalars.learning_rate, l1 = (double)attr->l1,
+                 most = attr->clip_value > 0 ? (double)attr->clip_value : HUGE_VAL;
+    const int32_t group = bur_op_get(call->op)->group;
+    for (int32_t t = 1; t < call->n_inputs; t += group)
+        for (int64_t i = 0; i < ref_count(&call->inputs[t]); i++) {
+            const double p = x[t][i];
+            double g = fmax(fmin(x[t + 1][i], most), -most) + 2 * (double)attr->l2 * p;
+            if (!attr->proximal)
+                g += l1 * sign_of(p);
+            double *const slots[2] = {group > 2 ? x[t + 2] : NULL, group > 3 ? x[t + 3] : NULL};
+            double q = step(attr, &scalars, p - rate * (double)attr->weight_decay * p, g, slots, i);
+            if (attr->proximal)
+                q = fabs(q) > rate * l1 ? q - rate * l1 * sign_of(q) : 0;
+            x[t][i] = q;
+        }
+}
+
+/* p -= lr g */
+static double sgd_step(const bur_optimizer_attr *attr, const bur_scalars *scalars, double p,
+                       double g, double *const *s, int64_t i)
+{
+    (void)attr, (void)s, (void)i;
+    return p - (double)scalars->learning_rate * g;
 }
 
 /* v = momentum v + g; p -= lr (nesterov ? g + momentum v : v) */
-void ref_momentum(const bur_call *call, double *const *x, double *const *y)
+static double momentum_step(const bur_optimizer_attr *attr, const bur_scalars *scalars, double p,
+                            double g, double *const *s, int64_t i)
 {
-    (void)y;
-    const double rate = (double)ref_scalars(x[0]).learning_rate,
-                 momentum = (double)call->attr->optimizer.momentum;
-    for (int32_t t = 1; t < call->n_inputs; t += 3) {
-        double *p = x[t], *v = x[t + 2];
-        const double *g = x[t + 1];
-        for (int64_t i = 0; i < ref_count(&call->inputs[t]); i++) {
-            v[i] = momentum * v[i] + g[i];
-            p[i] -= rate * (call->attr->optimizer.nesterov ? g[i] + momentum * v[i] : v[i]);
-        }
-    }
+    const double momentum = (double)attr->momentum, v = momentum * s[0][i] + g;
+    s[0][i] = v;
+    return p - (double)scalars->learning_rate * (attr->nesterov ? g + momentum * v : v);
+}
+
+/* v = b2 v + (1-b2) g^2; p -= lr g / (sqrt(v) + epsilon) */
+static double rmsprop_step(const bur_optimizer_attr *attr, const bur_scalars *scalars, double p,
+                           double g, double *const *s, int64_t i)
+{
+    s[0][i] = (double)attr->beta2 * s[0][i] + (1 - (double)attr->beta2) * g * g;
+    return p - (double)scalars->learning_rate * g / (sqrt(s[0][i]) + (double)attr->epsilon);
+}
+
+/* v = v + g^2; p -= lr g / (sqrt(v) + epsilon) */
+static double adagrad_step(const bur_optimizer_attr *attr, const bur_scalars *scalars, double p,
+                           double g, double *const *s, int64_t i)
+{
+    s[0][i] += g * g;
+    return p - (double)scalars->learning_rate * g / (sqrt(s[0][i]) + (double)attr->epsilon);
 }
 
 /* m = b1 m + (1-b1) g; v = b2 v + (1-b2) g^2;
  * p -= lr (m correction1) / (sqrt(v correction2) + epsilon), corrections 1 / (1 - b^t) */
-void ref_adam(const bur_call *call, double *const *x, double *const *y)
+static double adam_step(const bur_optimizer_attr *attr, const bur_scalars *scalars, double p,
+                        double g, double *const *s, int64_t i)
 {
-    (void)y;
-    const bur_scalars scalars = ref_scalars(x[0]);
-    const double b1 = (double)call->attr->optimizer.beta1, b2 = (double)call->attr->optimizer.beta2,
-                 epsilon = (double)call->attr->optimizer.epsilon;
-    for (int32_t t = 1; t < call->n_inputs; t += 4) {
-        double *p = x[t], *m = x[t + 2], *v = x[t + 3];
-        const double *g = x[t + 1];
-        for (int64_t i = 0; i < ref_count(&call->inputs[t]); i++) {
-            m[i] = b1 * m[i] + (1 - b1) * g[i];
-            v[i] = b2 * v[i] + (1 - b2) * g[i] * g[i];
-            p[i] -= (double)scalars.learning_rate * m[i] * (double)scalars.correction1 /
-                    (sqrt(v[i] * (double)scalars.correction2) + epsilon);
-        }
-    }
+    const double b1 = (double)attr->beta1, b2 = (double)attr->beta2;
+    s[0][i] = b1 * s[0][i] + (1 - b1) * g;
+    s[1][i] = b2 * s[1][i] + (1 - b2) * g * g;
+    return p - (double)scalars->learning_rate * s[0][i] * (double)scalars->correction1 /
+                   (sqrt(s[1][i] * (double)scalars->correction2) + (double)attr->epsilon);
 }
+
+#define REF_OPTIMIZER(name)                                                                        \
+    void ref_##name(const bur_call *call, double *const *x, double *const *y)                      \
+    {                                                                                              \
+        (void)y;                                                                                   \
+        update(call, x, name##_step);                                                              \
+    }
+REF_OPTIMIZER(sgd)
+REF_OPTIMIZER(momentum)
+REF_OPTIMIZER(rmsprop)
+REF_OPTIMIZER(adagrad)
+REF_OPTIMIZER(adam)

@@ -88,6 +88,13 @@ static double clamped_probability(const test_example *example, int32_t input, in
     return labelled && sample % 3 == 1 ? 0x1p-24 * (u + 1) / 2 : probability(example, input, i, u);
 }
 
+/* Squares that were added up are never negative. */
+static double squares(const test_example *example, int32_t input, int64_t i, double u)
+{
+    static const int second_moment = 2;
+    return (input - 1) % 3 == second_moment ? u + 1.125 : with_zeros(example, input, i, u);
+}
+
 /* adam: every other element is so small that epsilon counts beside sqrt(v). */
 static double adam(const test_example *example, int32_t input, int64_t i, double u)
 {
@@ -136,6 +143,8 @@ static const struct value_row {
     {BUR_OP_pow, 0, without_zeros, without_zeros},
     {BUR_OP_pow_grad, 1, without_zeros, without_zeros},
     {BUR_OP_reduce_max, 0, ties, distinct},
+    {BUR_OP_rmsprop, -1, squares, squares},
+    {BUR_OP_adagrad, -1, squares, squares},
     {BUR_OP_adam, -1, adam, adam},
 };
 

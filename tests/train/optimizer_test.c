@@ -182,6 +182,50 @@ static void update_adam(reference *r, const double *g, int i, int t, const bur_o
                (sqrt(r->v[i] / (1 - pow(b2, t))) + (double)o->attr.epsilon);
 }
 
+static void update_rmsprop(reference *r, const double *g, int i, int t, const bur_optimizer *o)
+{
+    (void)t;
+    const double rho = (double)o->attr.beta2;
+    r->v[i] = rho * r->v[i] + (1 - rho) * g[i] * g[i];
+    r->p[i] -= (double)o->learning_rate * g[i] / (sqrt(r->v[i]) + (double)o->attr.epsilon);
+}
+
+static void update_adagrad(reference *r, const double *g, int i, int t, const bur_optimizer *o)
+{
+    if (t == 1)
+        r->v[i] = (double)o->attr.initial;
+    r->v[i] += g[i] * g[i];
+    r->p[i] -= (double)o->learning_rate * g[i] / (sqrt(r->v[i]) + (double)o->attr.epsilon);
+}
+
+/* The bias is the last of the weights; penalties and decay leave it alone. */
+static bool is_weight(int i)
+{
+    return i < FEATURES;
+}
+
+static double sign_of(double x)
+{
+    return (x > 0) - (x < 0);
+}
+
+/* The step of `kind` with what stands around it. */
+static void update_around(reference *r, const double *g, int i, int t, const bur_optimizer *o)
+{
+    void (*const step)(reference *, const double *, int, int, const bur_optimizer *) =
+        o->kind == BUR_SGD ? update_sgd : update_adam;
+    double penalized[WEIGHTS] = {0};
+    const double rate = (double)o->learning_rate, l1 = (double)o->attr.l1, p = r->p[i];
+    penalized[i] = g[i];
+    if (is_weight(i)) {
+        penalized[i] += 2 * (double)o->attr.l2 * p + (o->attr.proximal ? 0 : l1 * sign_of(p));
+        r->p[i] -= rate * (double)o->attr.weight_decay * p;
+    }
+    step(r, penalized, i, t, o);
+    if (is_weight(i) && o->attr.proximal)
+        r->p[i] = sign_of(r->p[i]) * fmax(fabs(r->p[i]) - rate * l1, 0);
+}
+
 static void check_against_double(const bur_optimizer *optimizer,
                                  void (*update)(reference *, const double *, int, int,
                                                 const bur_optimizer *))
@@ -245,6 +289,103 @@ static void test_train_optimizer__ten_steps_of_adam_are_those_in_double(void **s
     check_against_double(&adam, update_adam);
     adam.learning_rate = 0.1F; /* far enough for moments to turn round */
     check_against_double(&adam, update_adam);
+}
+
+static void test_train_optimizer__ten_steps_of_nesterov_are_those_in_double(void **state)
+{
+    (void)state;
+    bur_optimizer nesterov = bur_optimizer_default(BUR_NESTEROV);
+    assert_true(nesterov.learning_rate == 0.01F && nesterov.attr.momentum == 0.9F &&
+                nesterov.attr.nesterov == 1);
+    nesterov.learning_rate = 0.0002F;
+    check_against_double(&nesterov, update_momentum);
+}
+
+static void test_train_optimizer__ten_steps_of_rmsprop_are_those_in_double(void **state)
+{
+    (void)state;
+    bur_optimizer rmsprop = bur_optimizer_default(BUR_RMSPROP);
+    assert_true(rmsprop.learning_rate == 0.001F && rmsprop.attr.beta2 == 0.9F &&
+                rmsprop.attr.epsilon == 1e-7F);
+    check_against_double(&rmsprop, update_rmsprop);
+    rmsprop.learning_rate = 0.1F;
+    check_against_double(&rmsprop, update_rmsprop);
+}
+
+static void test_train_optimizer__ten_steps_of_adagrad_are_those_in_double(void **state)
+{
+    (void)state;
+    bur_optimizer adagrad = bur_optimizer_default(BUR_ADAGRAD);
+    assert_true(adagrad.learning_rate == 0.001F && adagrad.attr.initial == 0.1F &&
+                adagrad.attr.epsilon == 1e-7F);
+    check_against_double(&adagrad, update_adagrad);
+    adagrad.learning_rate = 0.5F;
+    check_against_double(&adagrad, update_adagrad);
+}
+
+static void test_train_optimizer__ten_steps_of_adamw_are_those_in_double(void **state)
+{
+    (void)state;
+    bur_optimizer adamw = bur_optimizer_default(BUR_ADAMW);
+    assert_true(adamw.learning_rate == 0.001F && adamw.attr.beta1 == 0.9F &&
+                adamw.attr.beta2 == 0.999F && adamw.attr.epsilon == 1e-7F &&
+                adamw.attr.weight_decay == 0.004F);
+    check_against_double(&adamw, update_around);
+    adamw.learning_rate = 0.1F;
+    adamw.attr.weight_decay = 0.25F;
+    check_against_double(&adamw, update_around);
+}
+
+/* ---- penalties ---- */
+
+/* S-039, S-042: the gradient of l1 |w| is l1 sign(w), that of l2 w^2 is 2 l2 w; decay has no 2. */
+static void test_train_optimizer__penalties_and_decay_are_those_in_double(void **state)
+{
+    (void)state;
+    static const bur_optimizer_attr rows[] = {
+        {.l1 = 0.5F},
+        {.l2 = 0.5F},
+        {.weight_decay = 0.5F},
+        {.l1 = 0.25F, .l2 = 0.5F}, /* the elastic net */
+        {.l1 = 2, .proximal = 1},
+        {.l1 = 2, .l2 = 0.5F, .proximal = 1},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        bur_optimizer sgd = {BUR_SGD, 0.001F, rows[i]}, adam = bur_optimizer_default(BUR_ADAM);
+        check_against_double(&sgd, update_around);
+        adam.learning_rate = 0.01F;
+        adam.attr.l1 = rows[i].l1;
+        adam.attr.l2 = rows[i].l2;
+        adam.attr.proximal = rows[i].proximal;
+        check_against_double(&adam, update_around);
+    }
+}
+
+/* A parameter that is not penalized goes on as if there were no penalty. */
+static void test_train_optimizer__a_kernel_may_be_left_out_of_the_penalty(void **state)
+{
+    (void)state;
+    scene s;
+    scene_open(&s, ROWS, FEATURES, rows_x, rows_y);
+    const bur_optimizer plain = {.kind = BUR_SGD, .learning_rate = 0.001F},
+                        ridge = {.kind = BUR_SGD, .learning_rate = 0.001F, .attr = {.l2 = 0.5F}};
+    const bur_ref weight = bur_recipe_parameter_at(s.recipe, 0)->ref;
+    assert_status(BUR_E_ARG, bur_recipe_penalize(s.recipe, -1, false));
+    float *ends[3];
+    for (int k = 0; k < 3; k++) {
+        test_run run;
+        assert_ok(bur_recipe_penalize(s.recipe, weight, k != 2));
+        test_run_create(&run, s.devices[0], NULL, s.recipe, s.data, ROWS, k == 0 ? &plain : &ridge,
+                        4);
+        test_run_step(&run, s.data, 0);
+        ends[k] = test_run_read_state(run.session, NULL);
+        test_run_destroy(&run);
+    }
+    assert_memory_not_equal(ends[0], ends[1], WEIGHTS * sizeof *ends[0]);
+    assert_memory_equal(ends[0], ends[2], WEIGHTS * sizeof *ends[0]);
+    for (int k = 0; k < 3; k++)
+        free(ends[k]);
+    scene_close(&s);
 }
 
 /* ---- momentum ---- */

@@ -66,7 +66,12 @@ typedef struct bur_parameter {
     bur_desc desc;
     bur_initializer initializer;
     bur_ref ref;
+    bool unpenalized; /* an optimizer's l1, l2 and weight_decay leave it alone */
 } bur_parameter;
+
+/** Whether l1, l2 and weight_decay act on a parameter. They do unless it is a vector: on kernels,
+ * not on biases and scales, as Keras' kernel_regularizer. BUR_E_ARG if `parameter` is none. */
+BUR_API bur_status bur_recipe_penalize(bur_recipe *recipe, bur_ref parameter, bool penalize);
 
 BUR_API int32_t bur_recipe_parameter_count(const bur_recipe *recipe);
 BUR_API const bur_parameter *bur_recipe_parameter_at(const bur_recipe *recipe, int32_t index);
@@ -107,13 +112,18 @@ typedef enum bur_loss {
         BUR_LOSS_COUNT
 } bur_loss;
 
+/* name, row, states per parameter */
 #define BUR_OPTIMIZER_MAP(X)                                                                       \
-    X(SGD, sgd, 0)                                                                                 \
-    X(MOMENTUM, momentum, 1)                                                                       \
-    X(ADAM, adam, 2)
+    X(SGD, sgd, sgd, 0)                                                                            \
+    X(MOMENTUM, momentum, momentum, 1)                                                             \
+    X(ADAM, adam, adam, 2)                                                                         \
+    X(NESTEROV, nesterov, momentum, 1)                                                             \
+    X(RMSPROP, rmsprop, rmsprop, 1)                                                                \
+    X(ADAGRAD, adagrad, adagrad, 1)                                                                \
+    X(ADAMW, adamw, adam, 2)
 
 typedef enum bur_optimizer_kind {
-#define BUR_OPTIMIZER_ENUM(name, op, slots) BUR_##name,
+#define BUR_OPTIMIZER_ENUM(name, text, op, slots) BUR_##name,
     BUR_OPTIMIZER_MAP(BUR_OPTIMIZER_ENUM)
 #undef BUR_OPTIMIZER_ENUM
         BUR_OPTIMIZER_COUNT
@@ -125,7 +135,8 @@ typedef struct bur_optimizer {
     bur_optimizer_attr attr;
 } bur_optimizer;
 
-/** Keras' defaults: sgd 0.01; momentum 0.01, 0.9; adam 0.001, 0.9, 0.999, 1e-7. */
+/** Keras' defaults: rate 0.01 for sgd, momentum and nesterov (0.9), else 0.001; adam and adamw 0.9,
+ * 0.999, 1e-7; adamw's weight decay 0.004; rmsprop's rho 0.9; adagrad's start 0.1. */
 BUR_API bur_optimizer bur_optimizer_default(bur_optimizer_kind kind);
 
 BUR_API const char *bur_loss_name(bur_loss loss);

@@ -125,13 +125,24 @@ typedef struct bur_reduce_attr {
 /** g: gradient, t: step from 1.
  * sgd:      p -= lr g
  * momentum: v = momentum v + g; p -= lr (nesterov ? g + momentum v : v)
+ * rmsprop:  v = b2 v + (1-b2) g^2; p -= lr g / (sqrt(v) + epsilon); b2 is called rho or alpha
+ * adagrad:  v = v + g^2, from `initial` on; p -= lr g / (sqrt(v) + epsilon)
  * adam:     m = b1 m + (1-b1) g; v = b2 v + (1-b2) g^2;
  *           p -= lr (m / (1-b1^t)) / (sqrt(v / (1-b2^t)) + epsilon)
- * Sources: Sutskever 2013 (momentum as PyTorch has it); Kingma and Ba, 2015. */
+ * Sources: Sutskever 2013 (momentum as PyTorch has it); Tieleman and Hinton, 2012; Duchi et al.,
+ * 2011; Kingma and Ba, 2015; epsilon stands outside of the root as in PyTorch. Around every one of
+ * them: g = min(max(g, -clip_value), clip_value)   where clip_value > 0 g = g + l1 sign(p) + 2 l2 p
+ * the penalty l1 sum |p| + l2 sum p^2, as Keras has it p = p - lr weight_decay p beside the
+ * gradient (Loshchilov and Hutter, 2019) With `proximal` l1 is no part of g; the step ends in p =
+ * sign(p) max(|p| - lr l1, 0), which makes weights exactly 0. */
 typedef struct bur_optimizer_attr {
     float momentum;
     int32_t nesterov;
     float beta1, beta2, epsilon;
+    float initial;
+    float l1, l2, weight_decay;
+    int32_t proximal;
+    float clip_value;
 } bur_optimizer_attr;
 
 /** An operator's attributes; unused bytes are zero. */

@@ -114,6 +114,7 @@ typedef struct bur_state_tensor {
     bur_desc desc;
     int32_t parameter; /* index in the recipe */
     int32_t slot;      /* -1: the parameter itself, else the optimizer's slot */
+    float initial;     /* of a slot: where it starts */
 } bur_state_tensor;
 
 BUR_API int32_t bur_session_state_count(const bur_session *session);
