@@ -3,11 +3,18 @@
  * A tensor is a buffer and an offset in elements. OpenCL C 1.2; no float atomics; barriers only
  * where every work-item of the group passes. */
 
-#define ACT_LINEAR     0
-#define ACT_RELU       1
-#define ACT_LEAKY_RELU 2
-#define ACT_TANH       3
-#define ACT_SIGMOID    4
+#define ACT_LINEAR       0
+#define ACT_RELU         1
+#define ACT_LEAKY_RELU   2
+#define ACT_TANH         3
+#define ACT_SIGMOID      4
+#define ACT_RELU6        5
+#define ACT_ELU          6
+#define ACT_SELU         7
+#define ACT_HARD_SIGMOID 8
+
+#define SELU_ALPHA 1.6732632423543772f
+#define SELU_SCALE 1.0507009873554805f
 
 /* Before loops over a tile, whose sums lie in registers only if nothing of the loop remains. */
 #define UNROLL _Pragma("unroll")
@@ -101,6 +108,17 @@ inline void store_upto(vec v, global float *p, int left)
         store_some(v, p, left);
 }
 
+/* x within bounds; NaN stays NaN. */
+inline vec bounded(vec x, float from, float to)
+{
+    return x < from ? (vec)(from) : x > to ? (vec)(to) : x;
+}
+
+inline vec exponential_linear(vec x, float alpha)
+{
+    return x > 0.0f ? x : alpha * expm1(x);
+}
+
 /* y = act(x); `activation` is a constant where speed matters. */
 inline vec activate(vec x, int activation, float alpha)
 {
@@ -113,6 +131,14 @@ inline vec activate(vec x, int activation, float alpha)
         return tanh(x);
     case ACT_SIGMOID:
         return 1.0f / (1.0f + exp(-x));
+    case ACT_RELU6:
+        return bounded(x, 0.0f, 6.0f);
+    case ACT_ELU:
+        return exponential_linear(x, alpha);
+    case ACT_SELU:
+        return SELU_SCALE * exponential_linear(x, SELU_ALPHA);
+    case ACT_HARD_SIGMOID:
+        return bounded(x / 6.0f + 0.5f, 0.0f, 1.0f);
     default:
         return x;
     }
@@ -130,6 +156,14 @@ inline vec activate_grad(vec dy, vec y, int activation, float alpha)
         return dy * (1.0f - y * y);
     case ACT_SIGMOID:
         return dy * y * (1.0f - y);
+    case ACT_RELU6:
+        return y > 0.0f && y < 6.0f ? dy : (vec)(0.0f);
+    case ACT_ELU: /* alpha exp(x) = y + alpha */
+        return y > 0.0f ? dy : dy * (y + alpha);
+    case ACT_SELU:
+        return dy * (y > 0.0f ? (vec)(SELU_SCALE) : y + SELU_SCALE * SELU_ALPHA);
+    case ACT_HARD_SIGMOID:
+        return y > 0.0f && y < 1.0f ? dy / 6.0f : (vec)(0.0f);
     default:
         return dy;
     }

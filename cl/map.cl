@@ -22,15 +22,88 @@
         y[y_at + i] = value;                                                                       \
     }
 
+/* ---- activations whose slope takes x ---- */
+
+/* (x s(z))' = s + x z' s (1 - s), s = 1 / (1 + exp(-z)), by e = exp(-|z|) so that nothing cancels
+ * or overflows. */
+inline float times_logistic_slope(float x, float z, float dz)
+{
+    const float e = exp(-fabs(z)), s = (z > 0.0f ? 1.0f : e) / (1.0f + e);
+    return s + x * dz * e / ((1.0f + e) * (1.0f + e));
+}
+
+/* (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2 = s(z); z' where dz is wanted. */
+inline float gelu_argument(float x)
+{
+    return 1.59576912160573071f * (x + 0.044715f * x * x * x);
+}
+
+inline float gelu_argument_slope(float x)
+{
+    return 1.59576912160573071f * (1.0f + 3.0f * 0.044715f * x * x);
+}
+
+inline float gelu_tanh_slope(float x)
+{
+    const float near = bounded(x, -14.0f, 14.0f); /* beyond, s is 0 or 1 */
+    return times_logistic_slope(near, gelu_argument(near), gelu_argument_slope(near));
+}
+
+inline float gelu_slope(float x)
+{
+    const float near = bounded(x, -14.0f, 14.0f);
+    return 0.5f * erfc(-M_SQRT1_2_F * near) +
+           near * 0.39894228040143268f * exp(-0.5f * near * near);
+}
+
+inline float hard_swish_slope(float x)
+{
+    return x <= -3.0f ? 0.0f : x >= 3.0f ? 1.0f : x / 3.0f + 0.5f;
+}
+
+/* tanh(log(1 + e)) = n / (n + 2) with e = exp(x), n = e (e + 2); 1 beyond x = 20. */
+inline float mish(float x)
+{
+    const float e = exp(bounded(x, -INFINITY, 20.0f)), n = e * (e + 2.0f);
+    return x * (n / (n + 2.0f));
+}
+
+inline float mish_slope(float x)
+{
+    const float near = bounded(x, -88.0f, 20.0f);
+    const float e = exp(near), n = e * (e + 2.0f);
+    return (n + near * 4.0f * e * (e + 1.0f) / (n + 2.0f)) / (n + 2.0f);
+}
+
 MAP1(map_relu, activate(v, ACT_RELU, alpha))
 MAP1(map_leaky_relu, activate(v, ACT_LEAKY_RELU, alpha))
 MAP1(map_tanh, activate(v, ACT_TANH, alpha))
 MAP1(map_sigmoid, activate(v, ACT_SIGMOID, alpha))
-/* u is dy, v is y */
+MAP1(map_relu6, activate(v, ACT_RELU6, alpha))
+MAP1(map_elu, activate(v, ACT_ELU, alpha))
+MAP1(map_selu, activate(v, ACT_SELU, alpha))
+MAP1(map_hard_sigmoid, activate(v, ACT_HARD_SIGMOID, alpha))
+MAP1(map_softplus, fmax(v, 0.0f) + log1p(exp(-fabs(v))))
+MAP1(map_silu, v / (1.0f + exp(-v)))
+MAP1(map_gelu, v * 0.5f * erfc(-M_SQRT1_2_F * v))
+MAP1(map_gelu_tanh, v / (1.0f + exp(-gelu_argument(v))))
+MAP1(map_hard_swish, v *activate(v, ACT_HARD_SIGMOID, alpha))
+MAP1(map_mish, mish(v))
+/* u is dy, v is y or x */
 MAP2(map_relu_grad, activate_grad(u, v, ACT_RELU, alpha))
 MAP2(map_leaky_relu_grad, activate_grad(u, v, ACT_LEAKY_RELU, alpha))
 MAP2(map_tanh_grad, activate_grad(u, v, ACT_TANH, alpha))
 MAP2(map_sigmoid_grad, activate_grad(u, v, ACT_SIGMOID, alpha))
+MAP2(map_relu6_grad, activate_grad(u, v, ACT_RELU6, alpha))
+MAP2(map_elu_grad, activate_grad(u, v, ACT_ELU, alpha))
+MAP2(map_selu_grad, activate_grad(u, v, ACT_SELU, alpha))
+MAP2(map_hard_sigmoid_grad, activate_grad(u, v, ACT_HARD_SIGMOID, alpha))
+MAP2(map_softplus_grad, u / (1.0f + exp(-v)))
+MAP2(map_silu_grad, u *times_logistic_slope(bounded(v, -88.0f, 88.0f), v, 1.0f))
+MAP2(map_gelu_grad, u *gelu_slope(v))
+MAP2(map_gelu_tanh_grad, u *gelu_tanh_slope(v))
+MAP2(map_hard_swish_grad, u *hard_swish_slope(v))
+MAP2(map_mish_grad, u *mish_slope(v))
 
 /* y[r,c] = act(x[r,c] + bias[c]); x and y may be the same memory. */
 kernel void bias_act(global const float *x, ulong x_at, global const float *bias, ulong bias_at,

@@ -55,6 +55,42 @@ kernel void softmax(global const float *x, ulong x_at, global float *y, ulong y_
         out[c] = exp(in[c] - top) / sum;
 }
 
+/* y[r,c] = x[r,c] - max - log(sum of exp(x[r,:] - max)) */
+kernel void log_softmax(global const float *x, ulong x_at, global float *y, ulong y_at, int rows,
+                        int columns)
+{
+    LOCAL_MEMORY(memory)
+    ROW_AND_LANE(rows)
+    global const float *in = x + x_at + (ulong)row * columns;
+    global float *out = y + y_at + (ulong)row * columns;
+    float top = -INFINITY, sum = 0.0f;
+    for (int c = lane; c < columns; c += GROUP)
+        top = fmax(top, in[c]);
+    top = group_max(top, memory);
+    for (int c = lane; c < columns; c += GROUP)
+        sum += exp(in[c] - top);
+    const float log_sum = log(group_sum(sum, memory));
+    for (int c = lane; c < columns; c += GROUP)
+        out[c] = in[c] - top - log_sum;
+}
+
+/* dx = dy - exp(y) sum of dy */
+kernel void log_softmax_grad(global const float *dy, ulong dy_at, global const float *y, ulong y_at,
+                             global float *dx, ulong dx_at, int rows, int columns)
+{
+    LOCAL_MEMORY(memory)
+    ROW_AND_LANE(rows)
+    global const float *g = dy + dy_at + (ulong)row * columns;
+    global const float *in = y + y_at + (ulong)row * columns;
+    global float *out = dx + dx_at + (ulong)row * columns;
+    float sum = 0.0f;
+    for (int c = lane; c < columns; c += GROUP)
+        sum += g[c];
+    sum = group_sum(sum, memory);
+    for (int c = lane; c < columns; c += GROUP)
+        out[c] = g[c] - exp(in[c]) * sum;
+}
+
 /* dx = y (dy - sum of dy y) */
 kernel void softmax_grad(global const float *dy, ulong dy_at, global const float *y, ulong y_at,
                          global float *dx, ulong dx_at, int rows, int columns)

@@ -232,30 +232,52 @@ static const struct {
 
 /* ---- attributes: caller's scratchpad, activation after the sum ---- */
 
+typedef struct eltwise {
+    dnnl_alg_kind_t kind;
+    float alpha, beta;
+    bool takes_alpha; /* the problem's */
+} eltwise;
+
+/* By activation, one or two steps. */
+static const eltwise eltwises[BUR_ACTIVATION_COUNT][2] = {
+    [BUR_RELU] = {{dnnl_eltwise_relu, 0, 0, false}},
+    [BUR_LEAKY_RELU] = {{dnnl_eltwise_relu, 0, 0, true}},
+    [BUR_TANH] = {{dnnl_eltwise_tanh, 0, 0, false}},
+    [BUR_SIGMOID] = {{dnnl_eltwise_logistic, 0, 0, false}},
+    [BUR_RELU6] = {{dnnl_eltwise_clip, 0, 6, false}},
+    [BUR_ELU] = {{dnnl_eltwise_elu, 0, 0, true}},
+    [BUR_SELU] = {{dnnl_eltwise_elu, BUR_SELU_ALPHA, 0, false},
+                  {dnnl_eltwise_linear, BUR_SELU_SCALE, 0, false}},
+    [BUR_HARD_SIGMOID] = {{dnnl_eltwise_linear, 1.0f / 6, 0.5f, false},
+                          {dnnl_eltwise_clip, 0, 1, false}},
+};
+
+static dnnl_status_t append_eltwise(const bur_onednn *dnnl, dnnl_post_ops_t post,
+                                    const eltwise *step, float alpha)
+{
+    if (step->kind == dnnl_alg_kind_undef)
+        return dnnl_success;
+    const float first = step->takes_alpha ? alpha : step->alpha;
+#if DNNL_VERSION_MAJOR >= 3
+    return dnnl->post_ops_append_eltwise(post, step->kind, first, step->beta);
+#else
+    return dnnl->post_ops_append_eltwise(post, 1.0f, step->kind, first, step->beta);
+#endif
+}
+
 static dnnl_status_t append_activation(const bur_onednn *dnnl, dnnl_primitive_attr_t attr,
                                        const bur_onednn_problem *p)
 {
-    static const dnnl_alg_kind_t algorithms[BUR_ACTIVATION_COUNT] = {
-        [BUR_RELU] = dnnl_eltwise_relu,
-        [BUR_LEAKY_RELU] = dnnl_eltwise_relu, /* with slope alpha */
-        [BUR_TANH] = dnnl_eltwise_tanh,
-        [BUR_SIGMOID] = dnnl_eltwise_logistic,
-    };
     if (p->activation == BUR_LINEAR)
         return dnnl_success;
-    const float slope = p->activation == BUR_LEAKY_RELU ? p->alpha : 0.0f;
     dnnl_post_ops_t post = NULL;
     dnnl_status_t status = dnnl->post_ops_create(&post);
-    if (status != dnnl_success)
-        return status;
-#if DNNL_VERSION_MAJOR >= 3
-    status = dnnl->post_ops_append_eltwise(post, algorithms[p->activation], slope, 0.0f);
-#else
-    status = dnnl->post_ops_append_eltwise(post, 1.0f, algorithms[p->activation], slope, 0.0f);
-#endif
+    for (int i = 0; i < 2 && status == dnnl_success; i++)
+        status = append_eltwise(dnnl, post, &eltwises[p->activation][i], p->alpha);
     if (status == dnnl_success)
         status = dnnl->primitive_attr_set_post_ops(attr, post);
-    dnnl->post_ops_destroy(post);
+    if (post != NULL)
+        dnnl->post_ops_destroy(post);
     return status;
 }
 

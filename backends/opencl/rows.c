@@ -1,4 +1,4 @@
-/* Operators on rows: softmax, its gradient, losses. */
+/* Operators on rows: softmax, log_softmax, their gradients, losses. */
 #include "cl.h"
 
 #include <stdio.h>
@@ -20,6 +20,7 @@ static int64_t local_of(int32_t group)
     return group > 1 ? group : BUR_CL_LOCAL;
 }
 
+/* The kernels of softmax and log_softmax bear the rows' names. */
 bur_status bur__cl_build_softmax(bur_kernel *kernel)
 {
     char options[BUR_CL_OPTIONS_BYTES];
@@ -36,7 +37,8 @@ bur_status bur__cl_bind_softmax(bur_command *command, const bur_kernel *kernel,
     const bur_desc *x = &kernel->call.inputs[0];
     const int64_t rows = bur__cl_rows(x), columns = bur__cl_columns(x);
     const int32_t group = group_of(kernel->device, columns);
-    return bur__cl_launch_add(command, kernel->program, "softmax", rows * group, local_of(group),
+    return bur__cl_launch_add(command, kernel->program, kernel->row->name, rows * group,
+                              local_of(group),
                               BUR_CL_ARGS(bur__cl_f32(&inputs[0]), bur__cl_f32(&outputs[0]),
                                           bur__cl_int(rows), bur__cl_int(columns)));
 }
@@ -55,7 +57,7 @@ bur_status bur__cl_bind_softmax_grad(bur_command *command, const bur_kernel *ker
     const int64_t rows = bur__cl_rows(dy), columns = bur__cl_columns(dy);
     const int32_t group = group_of(kernel->device, columns);
     return bur__cl_launch_add(
-        command, kernel->program, "softmax_grad", rows * group, local_of(group),
+        command, kernel->program, kernel->row->name, rows * group, local_of(group),
         BUR_CL_ARGS(bur__cl_f32(&inputs[0]), bur__cl_f32(&inputs[1]), bur__cl_f32(&outputs[0]),
                     bur__cl_int(rows), bur__cl_int(columns)));
 }

@@ -139,19 +139,33 @@ static bur_status add_bias_activation(const bur_layer *layer, const char *name, 
         BUR_TRY(add_parameter(recipe, name, "bias", 1, &units, BUR_INIT_ZEROS, &inputs[1]));
         BUR_TRY(bur_recipe_apply(recipe, BUR_OP_bias_add, NULL, inputs, 2, value));
     }
-    static const struct {
-        bool is_row;
-        bur_op op;
-    } rows[BUR_ACTIVATION_COUNT] = {
-        [BUR_RELU] = {true, BUR_OP_relu},       [BUR_LEAKY_RELU] = {true, BUR_OP_leaky_relu},
-        [BUR_TANH] = {true, BUR_OP_tanh},       [BUR_SIGMOID] = {true, BUR_OP_sigmoid},
-        [BUR_SOFTMAX] = {true, BUR_OP_softmax},
-    };
-    if (!rows[layer->activation].is_row)
+    if (layer->activation == BUR_LINEAR)
         return BUR_OK;
+    static const struct {
+        bur_op op;
+        float alpha; /* Keras' default */
+    } rows[BUR_ACTIVATION_COUNT] = {
+        [BUR_RELU] = {BUR_OP_relu, 0},
+        [BUR_LEAKY_RELU] = {BUR_OP_leaky_relu, 0.3F},
+        [BUR_TANH] = {BUR_OP_tanh, 0},
+        [BUR_SIGMOID] = {BUR_OP_sigmoid, 0},
+        [BUR_RELU6] = {BUR_OP_relu6, 0},
+        [BUR_ELU] = {BUR_OP_elu, 1},
+        [BUR_SELU] = {BUR_OP_selu, 0},
+        [BUR_HARD_SIGMOID] = {BUR_OP_hard_sigmoid, 0},
+        [BUR_SOFTMAX] = {BUR_OP_softmax, 0},
+        [BUR_LOG_SOFTMAX] = {BUR_OP_log_softmax, 0},
+        [BUR_SOFTPLUS] = {BUR_OP_softplus, 0},
+        [BUR_SILU] = {BUR_OP_silu, 0},
+        [BUR_GELU] = {BUR_OP_gelu, 0},
+        [BUR_GELU_TANH] = {BUR_OP_gelu_tanh, 0},
+        [BUR_HARD_SWISH] = {BUR_OP_hard_swish, 0},
+        [BUR_MISH] = {BUR_OP_mish, 0},
+    };
+    const float alpha = rows[layer->activation].alpha;
     bur_attr attr = {.none = {0}};
-    if (layer->activation == BUR_LEAKY_RELU)
-        attr.activation.alpha = layer->alpha > 0 ? layer->alpha : 0.3F; /* Keras' default */
+    if (alpha > 0)
+        attr.activation.alpha = layer->alpha > 0 ? layer->alpha : alpha;
     const bur_ref input = *value;
     return bur_recipe_apply(recipe, rows[layer->activation].op, &attr, &input, 1, value);
 }

@@ -127,6 +127,7 @@ bur_status bur_gradient_pool2d(const bur_gradient_call *call)
                 &call->dx[0]);
 }
 
+/* From dy and y or, where y does not tell the slope, x. */
 bur_status bur_gradient_activation(const bur_gradient_call *call)
 {
     static const int32_t gradient_row[BUR_OP_COUNT] = {
@@ -134,14 +135,22 @@ bur_status bur_gradient_activation(const bur_gradient_call *call)
         [BUR_OP_leaky_relu] = BUR_OP_leaky_relu_grad,
         [BUR_OP_tanh] = BUR_OP_tanh_grad,
         [BUR_OP_sigmoid] = BUR_OP_sigmoid_grad,
+        [BUR_OP_relu6] = BUR_OP_relu6_grad,
+        [BUR_OP_elu] = BUR_OP_elu_grad,
+        [BUR_OP_selu] = BUR_OP_selu_grad,
+        [BUR_OP_hard_sigmoid] = BUR_OP_hard_sigmoid_grad,
+        [BUR_OP_softmax] = BUR_OP_softmax_grad,
+        [BUR_OP_log_softmax] = BUR_OP_log_softmax_grad,
+        [BUR_OP_softplus] = BUR_OP_softplus_grad,
+        [BUR_OP_silu] = BUR_OP_silu_grad,
+        [BUR_OP_gelu] = BUR_OP_gelu_grad,
+        [BUR_OP_gelu_tanh] = BUR_OP_gelu_tanh_grad,
+        [BUR_OP_hard_swish] = BUR_OP_hard_swish_grad,
+        [BUR_OP_mish] = BUR_OP_mish_grad,
     };
-    return emit(call, (bur_op)gradient_row[call->op], call->attr, call->dy, call->y[0],
-                &call->dx[0]);
-}
-
-bur_status bur_gradient_softmax(const bur_gradient_call *call)
-{
-    return emit(call, BUR_OP_softmax_grad, &no_attr, call->dy, call->y[0], &call->dx[0]);
+    const bool reads_x = (bur_op_get(call->op)->keeps & BUR_KEEP_X0) != 0;
+    return emit(call, (bur_op)gradient_row[call->op], call->attr, call->dy,
+                reads_x ? call->x[0] : call->y[0], &call->dx[0]);
 }
 
 /* The mask is drawn again from the same key and counter, so nothing is kept. */

@@ -118,8 +118,11 @@ bur_status bur_infer_bias_act_grad(const bur_call *call, bur_desc *outputs)
 bur_status bur_infer_same(const bur_call *call, bur_desc *outputs)
 {
     BUR_TRY(check_floats(call, 0, 1));
-    if ((call->op == BUR_OP_softmax || call->op == BUR_OP_softmax_grad) &&
-        (call->inputs[0].shape.rank < 1 || last(&call->inputs[0]) < 1))
+    static const bool is_of_rows[BUR_OP_COUNT] = {[BUR_OP_softmax] = true,
+                                                  [BUR_OP_softmax_grad] = true,
+                                                  [BUR_OP_log_softmax] = true,
+                                                  [BUR_OP_log_softmax_grad] = true};
+    if (is_of_rows[call->op] && (call->inputs[0].shape.rank < 1 || last(&call->inputs[0]) < 1))
         return bur_fail(BUR_E_SHAPE, "%s has no classes along its last axis",
                         SHAPE(&call->inputs[0]));
     outputs[0] = call->inputs[0];

@@ -93,6 +93,35 @@ const char *bur_activation_name(bur_activation activation)
     return (unsigned)activation < BUR_ACTIVATION_COUNT ? activation_names[activation] : "unknown";
 }
 
+static const struct {
+    const char *name;
+    bur_activation activation;
+} other_names[] = {{"swish", BUR_SILU}, {"hard_silu", BUR_HARD_SWISH}};
+
+enum { OTHER_NAMES = sizeof other_names / sizeof *other_names };
+
+static const char *activation_name_of(const void *user, int32_t i)
+{
+    (void)user;
+    return i < BUR_ACTIVATION_COUNT ? activation_names[i]
+                                    : other_names[i - BUR_ACTIVATION_COUNT].name;
+}
+
+bur_status bur_activation_find(bur_activation *out, const char *name)
+{
+    static const int32_t count = BUR_ACTIVATION_COUNT + OTHER_NAMES;
+    const int32_t index = bur_word_find(name, count, activation_name_of, NULL);
+    if (index >= 0) {
+        *out = index < BUR_ACTIVATION_COUNT ? (bur_activation)index
+                                            : other_names[index - BUR_ACTIVATION_COUNT].activation;
+        return BUR_OK;
+    }
+    const char *nearest = bur_word_nearest(name, count, activation_name_of, NULL);
+    return nearest == NULL
+               ? bur_fail(BUR_E_NAME, "no activation '%s'", name)
+               : bur_fail(BUR_E_NAME, "no activation '%s'; did you mean '%s'?", name, nearest);
+}
+
 const bur_op_info *bur_op_get(bur_op op)
 {
     return &infos[op];

@@ -84,7 +84,6 @@ bur_status bur_gradient_conv2d(const bur_gradient_call *call);
 bur_status bur_gradient_conv2d_bias_act(const bur_gradient_call *call);
 bur_status bur_gradient_pool2d(const bur_gradient_call *call);
 bur_status bur_gradient_activation(const bur_gradient_call *call);
-bur_status bur_gradient_softmax(const bur_gradient_call *call);
 bur_status bur_gradient_dropout(const bur_gradient_call *call);
 bur_status bur_gradient_arithmetic(const bur_gradient_call *call);
 bur_status bur_gradient_unary(const bur_gradient_call *call);

@@ -5,6 +5,7 @@
 #include "backends/backends.h"
 #include "backends/cpu/cpu.h"
 #include "reference/reference.h"
+#include "reference/rows.h"
 #include "support/example.h"
 #include "support/execute.h"
 
@@ -166,7 +167,7 @@ static void test_cpu_kernel__products_of_odd_sizes_agree(void **state)
             const int ta = flip & 1, tb = flip >> 1;
             const bur_attr attr = {.matmul = {.transpose_a = ta,
                                               .transpose_b = tb,
-                                              .activation = (int32_t)(s % 5),
+                                              .activation = (int32_t)(s % BUR_SOFTMAX),
                                               .alpha = 0.3f}};
             const bur_desc descs[] = {
                 make_desc(2, ta ? (int64_t[]){k, m} : (int64_t[]){m, k}),
@@ -296,31 +297,44 @@ static void evaluate(const test_device *device, bur_op op, const float *x, float
     free(copy);
 }
 
-static void check_ulps(const test_device *device, float x, float y, double wanted)
-{
-    const float nearest = fabsf((float)wanted);
-    const double ulp = (double)(nextafterf(nearest, INFINITY) - nearest);
-    if (!(fabs((double)y - wanted) <= 4 * ulp))
-        fail_msg("%s: at %a: %a, not %a", device->info.driver, (double)x, (double)y, wanted);
-}
-
-static void test_cpu_kernel__tanh_and_sigmoid_are_within_four_ulp(void **state)
+static void test_cpu_kernel__activations_are_within_a_few_ulp(void **state)
 {
     (void)state;
+    static const struct {
+        bur_op op;
+        bur_activation activation;
+        float from; /* to 80; products with a tail of exp(-x^2) lose digits below */
+        double ulps;
+    } rows[] = {
+        {BUR_OP_tanh, BUR_TANH, -80, 4},
+        {BUR_OP_sigmoid, BUR_SIGMOID, -80, 4},
+        {BUR_OP_selu, BUR_SELU, -80, 4},
+        {BUR_OP_softplus, BUR_SOFTPLUS, -80, 4},
+        {BUR_OP_silu, BUR_SILU, -80, 4},
+        {BUR_OP_mish, BUR_MISH, -80, 8},
+        {BUR_OP_gelu, BUR_GELU, -3, 8},
+        {BUR_OP_gelu_tanh, BUR_GELU_TANH, -3, 16},
+        {BUR_OP_hard_swish, BUR_HARD_SWISH, -2, 4},
+    };
     enum { N = 200001 };
     test_device devices[MAX_DEVICES];
     const int32_t count = open_devices(devices, (int[]){1}, 1);
     float *x = malloc(N * sizeof *x), *y = malloc(N * sizeof *y);
     assert_true(x != NULL && y != NULL);
-    for (int i = 0; i < N; i++)
-        x[i] = (float)(i - N / 2) * 80 / (N / 2); /* -80 .. 80 with 0 */
-    for (int32_t d = 0; d < count; d++) {
-        evaluate(&devices[d], BUR_OP_tanh, x, y, N);
-        for (int i = 0; i < N; i++)
-            check_ulps(&devices[d], x[i], y[i], tanh((double)x[i]));
-        evaluate(&devices[d], BUR_OP_sigmoid, x, y, N);
-        for (int i = 0; i < N; i++)
-            check_ulps(&devices[d], x[i], y[i], 1 / (1 + exp(-(double)x[i])));
+    for (size_t r = 0; r < sizeof rows / sizeof *rows; r++) {
+        for (int i = 0; i < N; i++) /* on both sides of 0, and 0 */
+            x[i] = i <= N / 2 ? rows[r].from * (float)i / (N / 2) : 80 * (float)(N - i) / (N / 2);
+        for (int32_t d = 0; d < count; d++) {
+            evaluate(&devices[d], rows[r].op, x, y, N);
+            for (int i = 0; i < N; i++) {
+                const double wanted = ref_activate(rows[r].activation, 0, (double)x[i]);
+                const float nearest = fabsf((float)wanted);
+                const double ulp = (double)(nextafterf(nearest, INFINITY) - nearest);
+                if (!(fabs((double)y[i] - wanted) <= rows[r].ulps * ulp))
+                    fail_msg("%s: %s at %a: %a, not %a", devices[d].info.driver,
+                             bur_op_get(rows[r].op)->name, (double)x[i], (double)y[i], wanted);
+            }
+        }
     }
     free(x);
     free(y);
@@ -331,11 +345,14 @@ static void test_cpu_kernel__tanh_and_sigmoid_are_within_four_ulp(void **state)
 static void test_cpu_kernel__no_activation_hides_a_nan(void **state)
 {
     (void)state;
-    static const bur_op ops[] = {BUR_OP_relu, BUR_OP_leaky_relu, BUR_OP_tanh, BUR_OP_sigmoid};
+    static const bur_op ops[] = {
+        BUR_OP_relu, BUR_OP_leaky_relu,   BUR_OP_tanh,      BUR_OP_sigmoid,   BUR_OP_relu6,
+        BUR_OP_elu,  BUR_OP_selu,         BUR_OP_softplus,  BUR_OP_silu,      BUR_OP_gelu,
+        BUR_OP_mish, BUR_OP_hard_sigmoid, BUR_OP_gelu_tanh, BUR_OP_hard_swish};
     test_device devices[MAX_DEVICES];
     const int32_t count = open_devices(devices, (int[]){1}, 1);
     for (int32_t d = 0; d < count; d++)
-        for (int i = 0; i < 4; i++) {
+        for (size_t i = 0; i < sizeof ops / sizeof *ops; i++) {
             const float x[5] = {1, 2, NAN, 3, INFINITY};
             float y[5];
             evaluate(&devices[d], ops[i], x, y, 5);

@@ -306,7 +306,7 @@ static void test_op_infer__bad_attributes_and_counts_are_arguments(void **state)
         {BUR_OP_momentum, "", {"16:i32", "3", "3", "3", "3"}, BUR_E_ARG, "4 tensors", "3"},
         {BUR_OP_dropout, "rate=1", {"3x4", "16:i32"}, BUR_E_ARG, "1", "[0, 1)"},
         {BUR_OP_dropout, "rate=-0.5", {"3x4", "16:i32"}, BUR_E_ARG, "-0.5", "[0, 1)"},
-        {BUR_OP_matmul_bias_act, "activation=5", {"5x7", "7x3", "3"}, BUR_E_ARG, "5", "pointwise"},
+        {BUR_OP_matmul_bias_act, "activation=9", {"5x7", "7x3", "3"}, BUR_E_ARG, "9", "pointwise"},
         {BUR_OP_bias_act_grad, "activation=-1", {"5x7", "5x7"}, BUR_E_ARG, "-1", "pointwise"},
         {BUR_OP_conv2d, "stride=-1,1", {"1x4x4x3", "1x1x3x8"}, BUR_E_ARG, "stride", "-1"},
         {BUR_OP_conv2d, "pad=-1,0,0,0", {"1x4x4x3", "1x1x3x8"}, BUR_E_ARG, "pad", "-1"},

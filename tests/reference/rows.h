@@ -12,7 +12,7 @@ typedef void ref_row(const bur_call *call, double *const *x, double *const *y);
 #include "ops.def"
 #undef BUR_OP_ROW
 
-/* act(x), and act'(x) in terms of y = act(x). */
+/* act(x), and act'(x) in terms of y = act(x) where fused rows take it. */
 double ref_activate(int32_t activation, double alpha, double x);
 double ref_activate_slope(int32_t activation, double alpha, double y);
 

@@ -51,6 +51,24 @@ static double spread(const test_example *example, int32_t input, int64_t i, doub
     return u * (i % 17 == 3 ? 600 : 6);
 }
 
+/* Both sides of 3 and 6, where hard activations bend, and never near them. */
+static double spread_without_bends(const test_example *example, int32_t input, int64_t i, double u)
+{
+    return without_zeros(example, input, i, u) + (i % 3 == 0 ? 0 : i % 3 == 1 ? 4.5 : -4.5);
+}
+
+/* Outputs of hard activations: zeros, ones and sixes among others. */
+static double saturated(const test_example *example, int32_t input, int64_t i, double u)
+{
+    return i % 8 == 1 ? 1 : i % 8 == 2 ? 6 : with_zeros(example, input, i, 4 * u);
+}
+
+static double logarithm(const test_example *example, int32_t input, int64_t i, double u)
+{
+    (void)example, (void)input;
+    return i % 7 == 3 ? -600 * (u + 1) : 3 * (u - 1);
+}
+
 /* Equal values within windows, mostly negative, so that padding must not win. */
 static double ties(const test_example *example, int32_t input, int64_t i, double u)
 {
@@ -129,6 +147,26 @@ static const struct value_row {
     {BUR_OP_tanh, 0, spread, without_zeros},
     {BUR_OP_softmax, 0, spread, without_zeros},
     {BUR_OP_softmax_grad, 1, probability, probability},
+    {BUR_OP_relu6, 0, spread, spread_without_bends},
+    {BUR_OP_relu6_grad, 1, saturated, saturated},
+    {BUR_OP_hard_sigmoid, 0, spread, spread_without_bends},
+    {BUR_OP_hard_sigmoid_grad, 1, saturated, saturated},
+    {BUR_OP_elu, 0, spread, without_zeros},
+    {BUR_OP_selu, 0, spread, without_zeros},
+    {BUR_OP_softplus, 0, spread, without_zeros},
+    {BUR_OP_silu, 0, spread, without_zeros},
+    {BUR_OP_gelu, 0, spread, without_zeros},
+    {BUR_OP_gelu_tanh, 0, spread, without_zeros},
+    {BUR_OP_mish, 0, spread, without_zeros},
+    {BUR_OP_log_softmax, 0, spread, without_zeros},
+    {BUR_OP_hard_swish, 0, spread, spread_without_bends},
+    {BUR_OP_softplus_grad, 1, spread, spread},
+    {BUR_OP_silu_grad, 1, spread, spread},
+    {BUR_OP_gelu_grad, 1, spread, spread},
+    {BUR_OP_gelu_tanh_grad, 1, spread, spread},
+    {BUR_OP_hard_swish_grad, 1, spread, spread},
+    {BUR_OP_mish_grad, 1, spread, spread},
+    {BUR_OP_log_softmax_grad, 1, logarithm, logarithm},
     {BUR_OP_softmax_cross_entropy, 0, spread, without_zeros},
     {BUR_OP_binary_cross_entropy, 0, spread, without_zeros},
     {BUR_OP_binary_cross_entropy, 1, binary_target, binary_target},

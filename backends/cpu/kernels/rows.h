@@ -171,6 +171,44 @@ static void softmax(const bur_command *command, int thread, int threads)
     }
 }
 
+/* y = x - most - log(sum exp(x - most)) */
+static void log_softmax(const bur_command *command, int thread, int threads)
+{
+    const bur_desc *desc = &command->kernel->call.inputs[0];
+    const int64_t c = last_dim(desc);
+    const range own = share(count_rows(desc), 1, thread, threads);
+    for (int64_t row = own.begin; row < own.end; row++) {
+        const float *x = (const float *)command->inputs[0] + row * c;
+        float *y = (float *)command->outputs[0] + row * c;
+        const float most = row_max(x, c), log_sum = logf(row_exponentials(NULL, x, most, c));
+        for (int64_t j = 0; j < c; j += LANES) {
+            const int64_t n = least(LANES, c - j);
+            store_first(y + j, (load_first(x + j, n) - most) - log_sum, n);
+        }
+    }
+}
+
+/* dx = dy - exp(y) sum_j dy_j */
+static void log_softmax_grad(const bur_command *command, int thread, int threads)
+{
+    const bur_desc *desc = &command->kernel->call.inputs[0];
+    const int64_t c = last_dim(desc);
+    const range own = share(count_rows(desc), 1, thread, threads);
+    for (int64_t row = own.begin; row < own.end; row++) {
+        const float *dy = (const float *)command->inputs[0] + row * c;
+        const float *y = (const float *)command->inputs[1] + row * c;
+        float *dx = (float *)command->outputs[0] + row * c;
+        vec sums = {0};
+        for (int64_t j = 0; j < c; j += LANES)
+            sums += load_first(dy + j, least(LANES, c - j));
+        const float sum = sum_lanes(sums);
+        for (int64_t j = 0; j < c; j += LANES) {
+            const int64_t n = least(LANES, c - j);
+            store_first(dx + j, load_first(dy + j, n) - exponential(load_first(y + j, n)) * sum, n);
+        }
+    }
+}
+
 /* dx = y (dy - sum_j dy_j y_j) */
 static void softmax_grad(const bur_command *command, int thread, int threads)
 {

@@ -37,7 +37,7 @@ typedef struct bur_layer {
     int32_t dilation[2];       /* conv2d; 0: 1 */
     int32_t groups;            /* conv2d; 0: 1 */
     bur_activation activation; /* dense, conv2d, activation */
-    float alpha;               /* leaky_relu; 0: 0.3 */
+    float alpha;               /* leaky_relu, elu; 0: 0.3, 1 */
     float rate;                /* dropout */
     bool no_bias;
     bur_initializer weight_initializer; /* 0 (zeros) means glorot_uniform */

@@ -21,14 +21,30 @@ typedef enum bur_op {
     BUR_OP_COUNT
 } bur_op;
 
-/** Pointwise activations, as attribute of fused operators and as layer option. */
+/** Activations as layer option and, those before softmax, as attribute of fused operators: their
+ * derivative is a function of y. Definitions are PyTorch's, names Keras'. Keras 3 defines the same;
+ * hard_sigmoid of Keras 2 and of ONNX has the slope 0.2.
+ * Sources: Krizhevsky 2010 (relu6), Clevert et al. 2016 (elu), Klambauer et al. 2017 (selu), Howard
+ * et al. 2019 (hard_sigmoid, hard_swish), Elfwing et al. 2018 (silu), Hendrycks and Gimpel 2016
+ * (both gelu), Misra 2019 (mish). */
 #define BUR_ACTIVATION_MAP(X)                                                                      \
     X(LINEAR, "linear")         /* y = x */                                                        \
     X(RELU, "relu")             /* y = max(x, 0) */                                                \
     X(LEAKY_RELU, "leaky_relu") /* y = x > 0 ? x : alpha x */                                      \
     X(TANH, "tanh")                                                                                \
-    X(SIGMOID, "sigmoid") /* y = 1 / (1 + exp(-x)) */                                              \
-    X(SOFTMAX, "softmax") /* of layers only: not pointwise, never in a fused row */
+    X(SIGMOID, "sigmoid")           /* y = 1 / (1 + exp(-x)) */                                    \
+    X(RELU6, "relu6")               /* y = min(max(x, 0), 6) */                                    \
+    X(ELU, "elu")                   /* y = x > 0 ? x : alpha (exp(x) - 1) */                       \
+    X(SELU, "selu")                 /* y = scale elu(x), alpha = BUR_SELU_ALPHA */                 \
+    X(HARD_SIGMOID, "hard_sigmoid") /* y = relu6(x + 3) / 6 */                                     \
+    X(SOFTMAX, "softmax")           /* of rows, like log_softmax */                                \
+    X(LOG_SOFTMAX, "log_softmax")   /* y = x - log(sum exp(x)) */                                  \
+    X(SOFTPLUS, "softplus")         /* y = log(1 + exp(x)) */                                      \
+    X(SILU, "silu")                 /* y = x sigmoid(x) */                                         \
+    X(GELU, "gelu")                 /* y = x (1 + erf(x / sqrt(2))) / 2 */                         \
+    X(GELU_TANH, "gelu_tanh")       /* y = x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2 */    \
+    X(HARD_SWISH, "hard_swish")     /* y = x hard_sigmoid(x); hard_silu */                         \
+    X(MISH, "mish")                 /* y = x tanh(softplus(x)) */
 
 typedef enum bur_activation {
 #define BUR_ACTIVATION_ENUM(name, text) BUR_##name,
@@ -37,7 +53,12 @@ typedef enum bur_activation {
         BUR_ACTIVATION_COUNT
 } bur_activation;
 
+#define BUR_SELU_ALPHA 1.6732632423543772f
+#define BUR_SELU_SCALE 1.0507009873554805f
+
 BUR_API const char *bur_activation_name(bur_activation activation);
+/** By name, Keras' other names included (swish, hard_silu); BUR_E_NAME. */
+BUR_API bur_status bur_activation_find(bur_activation *out, const char *name);
 
 /* Attribute structs: 32-bit fields only (they are hashed and compared as memory); zero means the
  * default given here. */
@@ -47,7 +68,7 @@ typedef struct bur_none_attr {
 
 typedef struct bur_activation_attr {
     int32_t activation; /* bur_activation, for fused rows */
-    float alpha;        /* leaky_relu's slope for x < 0 */
+    float alpha;        /* leaky_relu's slope for x < 0; elu's limit is -alpha; not negative */
 } bur_activation_attr;
 
 /** y = a b; a is [m,k], or [k,m] if transpose_a; b is [k,n], or [n,k] if transpose_b.
