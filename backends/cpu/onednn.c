@@ -78,6 +78,7 @@ static const struct conv_role {
 } conv_roles[BUR_OP_COUNT] = {
     [BUR_OP_conv2d] = {BUR_ONEDNN_CONV, 0, 1, -1},
     [BUR_OP_conv2d_bias_act] = {BUR_ONEDNN_CONV, 0, 1, -1},
+    [BUR_OP_conv2d_transpose] = {BUR_ONEDNN_CONV_GRAD_X, -1, 1, 0},
     [BUR_OP_conv2d_grad_x] = {BUR_ONEDNN_CONV_GRAD_X, -1, 1, 0},
     [BUR_OP_conv2d_grad_w] = {BUR_ONEDNN_CONV_GRAD_W, 0, -1, 1},
 };
@@ -378,6 +379,7 @@ const bur_cpu_entry bur__cpu_onednn_entries[BUR_OP_COUNT] = {
     [BUR_OP_matmul_bias_act] = ENTRY("fff>f", supports_matmul),
     [BUR_OP_conv2d] = ENTRY("ff>f", supports_conv),
     [BUR_OP_conv2d_bias_act] = ENTRY("fff>f", supports_conv),
+    [BUR_OP_conv2d_transpose] = ENTRY("ff>f", supports_conv),
     [BUR_OP_conv2d_grad_x] = ENTRY("ff>f", supports_conv),
     [BUR_OP_conv2d_grad_w] = ENTRY("ff>f", supports_conv),
 };

@@ -245,7 +245,8 @@ bur_status bur_recipe_layer_summary(const bur_recipe *recipe, int32_t index, bur
         summary.output = output->shape;
         if (!(bur_op_get(node->op)->flags & BUR_OP_VIEW))
             summary.activation_bytes += (int64_t)bur_desc_bytes(output);
-        if (node->op == BUR_OP_matmul || node->op == BUR_OP_conv2d) {
+        if (node->op == BUR_OP_matmul || node->op == BUR_OP_conv2d ||
+            node->op == BUR_OP_conv2d_transpose) {
             const bur_desc descs[] = {recipe->values[node->inputs[0]].desc,
                                       recipe->values[node->inputs[1]].desc};
             const bur_call call = {node->op, &node->attr, 2, 1, descs, output};

@@ -28,6 +28,17 @@ bur_layer bur_depthwise_conv2d(int32_t kernel, bur_padding padding, bur_activati
                        .activation = activation};
 }
 
+bur_layer bur_conv2d_transpose(int32_t filters, int32_t kernel, int32_t stride, bur_padding padding,
+                               bur_activation activation)
+{
+    return (bur_layer){.kind = BUR_LAYER_CONV2D_TRANSPOSE,
+                       .units = filters,
+                       .kernel = {kernel, kernel},
+                       .stride = {stride, stride},
+                       .padding = padding,
+                       .activation = activation};
+}
+
 bur_layer bur_max_pooling2d(int32_t window)
 {
     return (bur_layer){.kind = BUR_LAYER_MAX_POOLING2D, .kernel = {window, window}};
@@ -258,6 +269,49 @@ static bur_status build_depthwise(const bur_layer *layer, const char *name, bur_
     return build_groups(layer, name, recipe, x.dim[3], x.dim[3], value);
 }
 
+/* One axis: same gives input * stride, cut off as Keras does; valid all that the windows reach, at
+ * least that; else what the padding leaves. */
+static void turn_axis(const bur_layer *layer, int axis, int64_t length, bur_conv2d_attr *attr)
+{
+    const int32_t stride = layer->stride[axis] == 0 ? 1 : layer->stride[axis];
+    const int32_t dilation = layer->dilation[axis] == 0 ? 1 : layer->dilation[axis];
+    const int64_t reach = (layer->kernel[axis] - 1) * (int64_t)dilation + 1;
+    const int64_t more = reach > stride ? reach - stride : 0;
+    const int64_t size = length * stride + (layer->padding == BUR_VALID ? more : 0);
+    int32_t *pad = attr->pad + 2 * axis;
+    attr->stride[axis] = stride;
+    attr->dilation[axis] = dilation;
+    if (layer->padding == BUR_SAME) {
+        pad[0] = (int32_t)(more / 2);
+        pad[1] = (int32_t)(more - more / 2);
+    }
+    if (layer->padding == BUR_PADDED)
+        memcpy(pad, layer->pad + 2 * axis, 2 * sizeof *pad);
+    else
+        attr->input_size[axis] = size <= INT32_MAX ? (int32_t)size : 0;
+}
+
+static bur_status build_conv2d_transpose(const bur_layer *layer, const char *name,
+                                         bur_recipe *recipe, bur_ref *value)
+{
+    const bur_shape x = bur_recipe_desc(recipe, *value)->shape;
+    const int64_t groups = layer->groups == 0 ? 1 : layer->groups;
+    BUR_TRY(check_image("a transposed convolution", &x));
+    if (x.dim[3] % groups != 0 || layer->units % groups != 0)
+        return bur_fail(BUR_E_SHAPE,
+                        "%" PRId64 " groups do not divide %" PRId64 " channels and %" PRId32
+                        " filters",
+                        groups, x.dim[3], layer->units);
+    bur_attr attr = {.conv2d = {.groups = (int32_t)groups}};
+    for (int i = 0; i < 2; i++)
+        turn_axis(layer, i, x.dim[1 + i], &attr.conv2d);
+    bur_ref inputs[2] = {*value, -1};
+    const int64_t dim[] = {layer->kernel[0], layer->kernel[1], layer->units / groups, x.dim[3]};
+    BUR_TRY(add_parameter(recipe, name, "weight", 4, dim, weight_initializer(layer), &inputs[1]));
+    BUR_TRY(bur_recipe_apply(recipe, BUR_OP_conv2d_transpose, &attr, inputs, 2, value));
+    return add_bias_activation(layer, name, recipe, value);
+}
+
 static bur_status build_max_pooling2d(const bur_layer *layer, const char *name, bur_recipe *recipe,
                                       bur_ref *value)
 {
@@ -322,6 +376,8 @@ static const bur_layer_kind_info kinds[BUR_LAYER_COUNT] = {
     [BUR_LAYER_CONV2D] = {"Conv2D", "conv", check_conv2d, build_conv2d, NULL},
     [BUR_LAYER_DEPTHWISE_CONV2D] = {"DepthwiseConv2D", "depthwise", check_depthwise,
                                     build_depthwise, NULL},
+    [BUR_LAYER_CONV2D_TRANSPOSE] = {"Conv2DTranspose", "conv_transpose", check_conv2d,
+                                    build_conv2d_transpose, NULL},
     [BUR_LAYER_MAX_POOLING2D] = {"MaxPooling2D", "pool", check_window, build_max_pooling2d, NULL},
     [BUR_LAYER_FLATTEN] = {"Flatten", "flatten", check_nothing, build_flatten, NULL},
     [BUR_LAYER_DROPOUT] = {"Dropout", "dropout", check_dropout, build_dropout, NULL},

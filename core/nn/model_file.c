@@ -158,7 +158,8 @@ static bur_status read_initializer(const model_file *m, bur_yaml_node node, void
 }
 
 #define KIND(name) (UINT64_C(1) << BUR_LAYER_##name)
-#define CONVS      (KIND(CONV2D) | KIND(DEPTHWISE_CONV2D))
+#define FILTERS    (KIND(CONV2D) | KIND(CONV2D_TRANSPOSE))
+#define CONVS      (FILTERS | KIND(DEPTHWISE_CONV2D))
 #define WEIGHTED   (KIND(DENSE) | CONVS)
 
 /* Which kinds of layer have a setting, and where it goes. */
@@ -169,13 +170,13 @@ static const struct {
     size_t offset;
 } settings[] = {
     {"units", KIND(DENSE), read_units, offsetof(bur_layer, units)},
-    {"filters", KIND(CONV2D), read_int, offsetof(bur_layer, units)},
+    {"filters", FILTERS, read_int, offsetof(bur_layer, units)},
     {"kernel_size", CONVS, read_pair, offsetof(bur_layer, kernel)},
     {"pool_size", KIND(MAX_POOLING2D), read_pair, offsetof(bur_layer, kernel)},
     {"strides", CONVS | KIND(MAX_POOLING2D), read_pair, offsetof(bur_layer, stride)},
     {"padding", CONVS | KIND(MAX_POOLING2D), read_padding, 0},
     {"dilation_rate", CONVS, read_pair, offsetof(bur_layer, dilation)},
-    {"groups", KIND(CONV2D), read_int, offsetof(bur_layer, groups)},
+    {"groups", FILTERS, read_int, offsetof(bur_layer, groups)},
     {"activation", WEIGHTED | KIND(ACTIVATION) | KIND(ADD), read_activation,
      offsetof(bur_layer, activation)},
     {"negative_slope", WEIGHTED | KIND(ACTIVATION) | KIND(ADD), read_real,

@@ -110,6 +110,22 @@ bur_status bur_gradient_conv2d_bias_act(const bur_gradient_call *call)
     return conv2d_gradients(call, dz);
 }
 
+/* Its gradient of x is the convolution itself; that of w has x and dy change places. */
+bur_status bur_gradient_conv2d_transpose(const bur_gradient_call *call)
+{
+    bur_attr attr = *call->attr;
+    memset(attr.conv2d.input_size, 0, sizeof attr.conv2d.input_size);
+    if (call->needs[1]) {
+        bur_attr of_w = attr;
+        const int64_t *w = desc_of(call, call->x[1])->shape.dim;
+        of_w.conv2d.kernel_size[0] = (int32_t)w[0];
+        of_w.conv2d.kernel_size[1] = (int32_t)w[1];
+        BUR_TRY(emit(call, BUR_OP_conv2d_grad_w, &of_w, call->dy, call->x[0], &call->dx[1]));
+    }
+    return call->needs[0] ? emit(call, BUR_OP_conv2d, &attr, call->dy, call->x[1], &call->dx[0])
+                          : BUR_OK;
+}
+
 bur_status bur_gradient_pool2d(const bur_gradient_call *call)
 {
     static const int32_t gradient_row[BUR_OP_COUNT] = {

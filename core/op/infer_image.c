@@ -121,6 +121,30 @@ bur_status bur_infer_conv2d_grad_x(const bur_call *call, bur_desc *outputs)
         (int64_t[]){dy->shape.dim[0], attr->input_size[0], attr->input_size[1], ic});
 }
 
+/* The size whose convolution has this input as its output: the least one, or input_size, which may
+ * be up to a stride more. */
+bur_status bur_infer_conv2d_transpose(const bur_call *call, bur_desc *outputs)
+{
+    const bur_desc *x = &call->inputs[0], *w = &call->inputs[1];
+    BUR_TRY(check_image(x, "input"));
+    BUR_TRY(check_image(w, "weights"));
+    bur_attr attr = *call->attr;
+    for (int i = 0; i < 2; i++) {
+        const int64_t reach = (w->shape.dim[i] - 1) * or_one(attr.conv2d.dilation[i]) + 1;
+        const int64_t least = (x->shape.dim[1 + i] - 1) * or_one(attr.conv2d.stride[i]) + reach -
+                              attr.conv2d.pad[2 * i] - attr.conv2d.pad[2 * i + 1];
+        if (least < 1 || least > INT32_MAX)
+            return bur_fail(BUR_E_SHAPE,
+                            "input %s, weights %s and padding leave %" PRId64 " pixels", SHAPE(x),
+                            SHAPE(w), least);
+        if (attr.conv2d.input_size[i] == 0)
+            attr.conv2d.input_size[i] = (int32_t)least;
+    }
+    bur_call gradient = *call;
+    gradient.attr = &attr;
+    return bur_infer_conv2d_grad_x(&gradient, outputs);
+}
+
 bur_status bur_infer_conv2d_grad_w(const bur_call *call, bur_desc *outputs)
 {
     const bur_conv2d_attr *attr = &call->attr->conv2d;

@@ -90,6 +90,33 @@ static void test_nn_layer__a_model_with_a_shortcut_learns(void **state)
     bur_context_destroy(context);
 }
 
+static void test_nn_layer__a_transposed_convolution_has_the_size_of_keras(void **state)
+{
+    (void)state;
+    static const struct {
+        int32_t kernel, stride;
+        bur_padding padding;
+        int64_t size; /* of 28 */
+    } wanted[] = {{3, 2, BUR_SAME, 56},  {4, 2, BUR_SAME, 56},  {2, 3, BUR_SAME, 84},
+                  {3, 1, BUR_VALID, 30}, {3, 2, BUR_VALID, 57}, {2, 3, BUR_VALID, 84}};
+    bur_context *context = NULL;
+    assert_ok(bur_context_create(&context, NULL));
+    for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
+        bur_ref value = -1;
+        bur_recipe *recipe = start(context, &value);
+        assert_ok(put(recipe,
+                      bur_conv2d_transpose(5, wanted[i].kernel, wanted[i].stride, wanted[i].padding,
+                                           BUR_RELU),
+                      &value));
+        const int64_t *y = bur_recipe_desc(recipe, value)->shape.dim;
+        assert_int_equal(y[1], wanted[i].size);
+        assert_int_equal(y[2], wanted[i].size);
+        assert_int_equal(y[3], 5);
+        bur_recipe_destroy(recipe);
+    }
+    bur_context_destroy(context);
+}
+
 static void test_nn_layer__what_does_not_fit_names_the_layer(void **state)
 {
     (void)state;

@@ -74,6 +74,12 @@ void ref_conv2d_grad_x(const bur_call *call, double *const *x, double *const *y)
           call->inputs[1].shape.dim, x[0], call->inputs[0].shape.dim);
 }
 
+/* the same, y from (x, w) */
+void ref_conv2d_transpose(const bur_call *call, double *const *x, double *const *y)
+{
+    ref_conv2d_grad_x(call, x, y);
+}
+
 /* dw from (x, dy) */
 void ref_conv2d_grad_w(const bur_call *call, double *const *x, double *const *y)
 {

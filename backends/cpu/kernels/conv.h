@@ -20,10 +20,16 @@ typedef struct patches {
     int64_t step[2], offset[2], tap_step[2], divisor[2];
 } patches;
 
+/* From a convolution's output to its input: conv2d_grad_x, and the same as a layer. */
+INLINE bool is_to_x(bur_op op)
+{
+    return op == BUR_OP_conv2d_grad_x || op == BUR_OP_conv2d_transpose;
+}
+
 static conv conv_of(const bur_call *call)
 {
     const bur_conv2d_attr *attr = &call->attr->conv2d;
-    const bool to_x = call->op == BUR_OP_conv2d_grad_x, to_w = call->op == BUR_OP_conv2d_grad_w;
+    const bool to_x = is_to_x(call->op), to_w = call->op == BUR_OP_conv2d_grad_w;
     const int64_t *x = to_x ? call->outputs[0].shape.dim : call->inputs[0].shape.dim;
     const int64_t *w = to_w ? call->outputs[0].shape.dim : call->inputs[1].shape.dim;
     const int64_t *y = to_x   ? call->inputs[0].shape.dim
@@ -50,7 +56,7 @@ static bool is_pointwise(const conv *v)
 static gemm conv_sizes(bur_op op, const conv *v)
 {
     const int64_t pixels = v->n * v->oh * v->ow, taps = v->kh * v->kw;
-    if (op == BUR_OP_conv2d_grad_x)
+    if (is_to_x(op))
         return (gemm){.m = v->n * v->ih * v->iw, .n = v->ic, .k = taps * v->oc};
     if (op == BUR_OP_conv2d_grad_w)
         return (gemm){.m = taps * v->ic, .n = v->oc, .k = pixels};

@@ -17,6 +17,7 @@ typedef enum bur_layer_kind {
     BUR_LAYER_DENSE,
     BUR_LAYER_CONV2D,
     BUR_LAYER_DEPTHWISE_CONV2D,
+    BUR_LAYER_CONV2D_TRANSPOSE,
     BUR_LAYER_MAX_POOLING2D,
     BUR_LAYER_FLATTEN,
     BUR_LAYER_DROPOUT,
@@ -46,6 +47,10 @@ typedef struct bur_layer {
 BUR_API bur_layer bur_dense(int32_t units, bur_activation activation);
 BUR_API bur_layer bur_conv2d(int32_t filters, int32_t kernel, bur_padding padding,
                              bur_activation activation);
+/** A convolution turned round: an image `stride` times as large (same), or as large as the windows
+ * reach (valid). */
+BUR_API bur_layer bur_conv2d_transpose(int32_t filters, int32_t kernel, int32_t stride,
+                                       bur_padding padding, bur_activation activation);
 /** A filter for each channel. */
 BUR_API bur_layer bur_depthwise_conv2d(int32_t kernel, bur_padding padding,
                                        bur_activation activation);
