@@ -31,6 +31,38 @@ inline uint4 philox(uint4 c, uint2 k)
     return c;
 }
 
+/* Sums and maxima over the GROUP work-items of a group: with one there is no local memory and no
+ * barrier. */
+#ifdef GROUP
+#if GROUP == 1
+#define group_sum(value, memory) (value)
+#define group_max(value, memory) (value)
+#define LOCAL_MEMORY(name)
+#else
+#define LOCAL_MEMORY(name) local float name[GROUP];
+
+/* Halving tree over the group; every work-item gets the result. */
+#define GROUP_REDUCE(name, combine)                                                                \
+    inline float name(float value, local float *memory)                                            \
+    {                                                                                              \
+        const int lane = get_local_id(0);                                                          \
+        barrier(CLK_LOCAL_MEM_FENCE);                                                              \
+        memory[lane] = value;                                                                      \
+        barrier(CLK_LOCAL_MEM_FENCE);                                                              \
+        for (int half_size = GROUP / 2; half_size > 0; half_size /= 2) {                           \
+            if (lane < half_size) {                                                                \
+                const float a = memory[lane], b = memory[lane + half_size];                        \
+                memory[lane] = combine;                                                            \
+            }                                                                                      \
+            barrier(CLK_LOCAL_MEM_FENCE);                                                          \
+        }                                                                                          \
+        return memory[0];                                                                          \
+    }
+GROUP_REDUCE(group_sum, a + b)
+GROUP_REDUCE(group_max, fmax(a, b))
+#endif
+#endif
+
 /* The step's scalars, as bur_scalars has them. */
 typedef struct scalars {
     float learning_rate, inverse_weight_sum, correction1, correction2;

@@ -1,34 +1,6 @@
 /* Softmax and losses: a row is the work of GROUP work-items, which is 1 on a CPU device (no local
  * memory, no barrier) and for short rows. */
 
-#if GROUP == 1
-#define group_sum(value, memory) (value)
-#define group_max(value, memory) (value)
-#define LOCAL_MEMORY(name)
-#else
-#define LOCAL_MEMORY(name) local float name[GROUP];
-
-/* Halving tree over the group; every work-item gets the result. */
-#define GROUP_REDUCE(name, combine)                                                                \
-    inline float name(float value, local float *memory)                                            \
-    {                                                                                              \
-        const int lane = get_local_id(0);                                                          \
-        barrier(CLK_LOCAL_MEM_FENCE);                                                              \
-        memory[lane] = value;                                                                      \
-        barrier(CLK_LOCAL_MEM_FENCE);                                                              \
-        for (int half_size = GROUP / 2; half_size > 0; half_size /= 2) {                           \
-            if (lane < half_size) {                                                                \
-                const float a = memory[lane], b = memory[lane + half_size];                        \
-                memory[lane] = combine;                                                            \
-            }                                                                                      \
-            barrier(CLK_LOCAL_MEM_FENCE);                                                          \
-        }                                                                                          \
-        return memory[0];                                                                          \
-    }
-GROUP_REDUCE(group_sum, a + b)
-GROUP_REDUCE(group_max, fmax(a, b))
-#endif
-
 /* The row and the lane of this work-item. With GROUP > 1 there are exactly GROUP per row, so that
  * the early return never splits a group. */
 #define ROW_AND_LANE(rows)                                                                         \

@@ -279,6 +279,8 @@ BUR_CL_ROW_FUNCTIONS(max_pool2d); /* pool.c */
 BUR_CL_ROW_FUNCTIONS(max_pool2d_grad);
 BUR_CL_ROW_FUNCTIONS(avg_pool2d); /* avgpool.c: also both global pools */
 BUR_CL_ROW_FUNCTIONS(avg_pool2d_grad);
+BUR_CL_ROW_FUNCTIONS(norm); /* norm.c: layer, rms and group */
+BUR_CL_ROW_FUNCTIONS(norm_grad);
 BUR_CL_ROW_FUNCTIONS(matmul); /* gemm.c */
 BUR_CL_ROW_FUNCTIONS(conv2d); /* conv.c */
 BUR_CL_ROW_FUNCTIONS(conv2d_grad_x);
@@ -290,6 +292,7 @@ BUR_CL_ROW_FUNCTIONS(reduce_axes); /* axes.c */
 BUR_CL_ROW_FUNCTIONS(reduce_max_grad);
 BUR_CL_ROW_FUNCTIONS(broadcast_to);
 BUR_CL_SCRATCH_FUNCTION(reduce_axes);
+BUR_CL_SCRATCH_FUNCTION(norm_grad);
 BUR_CL_SCRATCH_FUNCTION(bias_grad);
 BUR_CL_SCRATCH_FUNCTION(loss);
 BUR_CL_SCRATCH_FUNCTION(matmul);

@@ -59,7 +59,7 @@ static bur_status differentiate_node(tape *t, int32_t index)
     if (!t->needs[node.first_output] || (!loss && dy < 0))
         return BUR_OK;
     enum { MOST = 4 };
-    int32_t x[MOST], y[2], dx[MOST];
+    int32_t x[MOST], y[BUR_MAX_OUTPUTS], dx[MOST];
     bool needs[MOST];
     for (int32_t j = 0; j < node.n_inputs; j++) {
         x[j] = graph->inputs[node.first_input + j];

@@ -48,7 +48,7 @@ bur_status bur__graph_add_node(bur_graph *graph, bur_op op, const bur_attr *attr
         return BUR_E_NOMEM;
     for (int32_t i = 0; i < n_inputs; i++)
         descs[i] = graph->values[inputs[i]].desc;
-    bur_desc outputs[2];
+    bur_desc outputs[BUR_MAX_OUTPUTS];
     const bur_call call = {op, &node.attr, n_inputs, n_outputs, descs, outputs};
     const bur_status status = bur_op_infer(&call, outputs);
     bur_free(graph->context, descs);

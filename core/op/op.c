@@ -36,6 +36,8 @@ static const bur_attr_field pool2d_fields[] = {FIELD(bur_pool2d_attr, window, fa
                                                FIELD(bur_pool2d_attr, input_size, false),
                                                FIELD(bur_pool2d_attr, count_include_pad, false),
                                                END};
+static const bur_attr_field norm_fields[] = {FIELD(bur_norm_attr, epsilon, true),
+                                             FIELD(bur_norm_attr, groups, false), END};
 static const bur_attr_field dropout_fields[] = {FIELD(bur_dropout_attr, rate, true),
                                                 FIELD(bur_dropout_attr, node, false), END};
 static const bur_attr_field reshape_fields[] = {FIELD(bur_reshape_attr, rank, false),
@@ -182,7 +184,7 @@ bur_status bur_op_infer(const bur_call *call, bur_desc *outputs)
         return bur_fail(BUR_E_ARG, "bur_op_infer: no call, no attributes or unknown operator");
     BUR_TRY(check_counts(call));
     BUR_TRY(check_sizes(call, call->inputs, call->n_inputs));
-    bur_desc inferred[2];
+    bur_desc inferred[BUR_MAX_OUTPUTS];
     memset(inferred, 0, sizeof inferred);
     const bur_status status = rules[call->op].infer(call, inferred);
     if (status != BUR_OK)

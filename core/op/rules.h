@@ -72,6 +72,10 @@ bur_status bur_infer_loss_class(const bur_call *call, bur_desc *outputs);
 bur_status bur_infer_loss_value(const bur_call *call, bur_desc *outputs);
 bur_status bur_infer_optimizer(const bur_call *call, bur_desc *outputs);
 
+/* infer_norm.c */
+bur_status bur_infer_norm(const bur_call *call, bur_desc *outputs);
+bur_status bur_infer_norm_grad(const bur_call *call, bur_desc *outputs);
+
 bur_cost bur_cost_matmul(const bur_call *call);
 bur_cost bur_cost_map(const bur_call *call);
 bur_cost bur_cost_conv2d(const bur_call *call);
@@ -85,6 +89,7 @@ bur_status bur_gradient_conv2d(const bur_gradient_call *call);
 bur_status bur_gradient_conv2d_transpose(const bur_gradient_call *call);
 bur_status bur_gradient_conv2d_bias_act(const bur_gradient_call *call);
 bur_status bur_gradient_pool2d(const bur_gradient_call *call);
+bur_status bur_gradient_norm(const bur_gradient_call *call);
 bur_status bur_gradient_activation(const bur_gradient_call *call);
 bur_status bur_gradient_dropout(const bur_gradient_call *call);
 bur_status bur_gradient_arithmetic(const bur_gradient_call *call);

@@ -169,7 +169,7 @@ static bur_status add_nodes(bur_plan *plan)
         return BUR_E_NOMEM;
     bur_status status = BUR_OK;
     for (int32_t i = 0; i < graph->n_nodes && status == BUR_OK; i++) {
-        bur_desc outputs[2];
+        bur_desc outputs[BUR_MAX_OUTPUTS];
         const bur_call call = bur__graph_call(graph, i, inputs, outputs);
         status = add_node(plan, i, &call);
     }

@@ -32,7 +32,7 @@ static bur_status fill_command(const bur_session *session, int32_t command, bur_
         bur_alloc_array(session->context, (size_t)graph->nodes[node].n_inputs, sizeof *inputs);
     if (inputs == NULL)
         return BUR_E_NOMEM;
-    bur_desc outputs[2];
+    bur_desc outputs[BUR_MAX_OUTPUTS];
     const bur_call call = bur__graph_call(graph, node, inputs, outputs);
     *row = (bur_profile_row){
         .op = call.op,

@@ -25,14 +25,14 @@ static bur_status bind_run(bur_session *session, const bur_plan_step *step, bur_
     const bur_graph_node *node = &graph->nodes[step->node];
     bur_device *device =
         session->memory->regions[step->on_host ? BUR_REGION_HOST : BUR_REGION_ARENA].device;
-    bur_desc output_descs[2];
+    bur_desc output_descs[BUR_MAX_OUTPUTS];
     const bur_call call = bur__graph_call(graph, step->node, descs, output_descs);
     bur_kernel *kernel = NULL;
     BUR_TRY(device->backend->build(&kernel, device->handle, &call));
 
     bur_place (*const place_of)(const bur_session *, int32_t) =
         step->on_host ? host_place : device_place;
-    bur_place outputs[2] = {{NULL, 0}, {NULL, 0}}, scratch = {NULL, 0};
+    bur_place outputs[BUR_MAX_OUTPUTS] = {{NULL, 0}}, scratch = {NULL, 0};
     for (int32_t i = 0; i < node->n_inputs; i++)
         inputs[i] = place_of(session, graph->inputs[node->first_input + i]);
     for (int32_t i = 0; i < node->n_outputs; i++)

@@ -44,7 +44,7 @@ static void test_graph_keeps__gradient_rules_read_what_their_row_says(void **sta
         const bur_op_info *info = bur_op_get(op);
         reader r = {.next = N_VALUES};
         bur_attr attr;
-        bur_desc inputs[8], outputs[2];
+        bur_desc inputs[8], outputs[BUR_MAX_OUTPUTS];
         int32_t n_inputs = 0;
         assert_ok(bur_op_example(op, 0, &attr, inputs, &n_inputs));
         bur_call call = {op, &attr, n_inputs, info->outputs_max, inputs, outputs};

@@ -52,7 +52,7 @@ static void check(const infer_case *cases, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         const infer_case *c = &cases[i];
-        bur_desc outputs[2], before[2];
+        bur_desc outputs[BUR_MAX_OUTPUTS], before[BUR_MAX_OUTPUTS];
         memset(outputs, 0x5a, sizeof outputs);
         memset(before, 0x5a, sizeof before);
         const bur_status status = infer(c, outputs);
@@ -120,6 +120,8 @@ static void test_op_infer__shapes_follow_the_formulas(void **state)
          BUR_OK,
          "2x5x7x3",
          ""},
+        {BUR_OP_layer_norm, "", {"2x5x3", "3", "3"}, BUR_OK, "2x5x3", ""},
+        {BUR_OP_group_norm, "groups=3", {"2x5x7x6", "6", "6"}, BUR_OK, "2x5x7x6", ""},
         {BUR_OP_bias_grad, "", {"2x5x3x17"}, BUR_OK, "17", ""},
         {BUR_OP_reshape, "shape=0,-1", {"4x3x2"}, BUR_OK, "4x6", ""},
         {BUR_OP_add, "", {"2x1x3", "7x1"}, BUR_OK, "2x7x3", ""},
@@ -144,6 +146,9 @@ static void test_op_infer__shapes_that_do_not_fit_are_both_named(void **state)
         {BUR_OP_matmul_bias_act, "", {"5x7", "7x3", "4"}, BUR_E_SHAPE, "4", "3"},
         {BUR_OP_bias_add, "", {"5x7", "5"}, BUR_E_SHAPE, "5", "7"},
         {BUR_OP_add, "", {"3x4", "4x3"}, BUR_E_SHAPE, "3x4", "4x3"},
+        {BUR_OP_layer_norm, "", {"2x5x3", "3", "5"}, BUR_E_SHAPE, "5", "2x5x3"},
+        {BUR_OP_group_norm, "groups=4", {"2x5x7x6", "6", "6"}, BUR_E_SHAPE, "4", "2x5x7x6"},
+        {BUR_OP_rms_norm_grad, "", {"5x7", "5x7", "7", "2x5"}, BUR_E_SHAPE, "2x5", "1x5"},
         {BUR_OP_avg_pool2d_grad,
          "window=2,2 input_size=5,8",
          {"1x2x3x4"},

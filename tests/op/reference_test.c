@@ -94,10 +94,13 @@ static void test_op_reference__runs_f32_graphs_through_the_backend_interface(voi
         test_example example;
         test_example_create(&example, (bur_op)op, 0, bur_op_get((bur_op)op)->outputs_max, BUR_F32,
                             TEST_ROUGH);
-        double result[2][1024];
+        double result[TEST_MAX_OUTPUTS][1024];
+        void *outputs[TEST_MAX_OUTPUTS];
+        for (int i = 0; i < TEST_MAX_OUTPUTS; i++)
+            outputs[i] = result[i];
         assert_true(example.call.n_outputs == 0 ||
                     bur_desc_bytes(&example.outputs[0]) <= sizeof result[0]);
-        test_execute(&device, &example.call, example.x, (void *[]){result[0], result[1]}, false);
+        test_execute(&device, &example.call, example.x, outputs, false);
         test_example_destroy(&example);
     }
     test_device_close(&device);

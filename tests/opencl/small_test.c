@@ -16,7 +16,7 @@ static void execute_example(const test_device *device, bur_op op, int32_t index,
     test_example example;
     test_example_create(&example, op, index, n_outputs, BUR_F32, TEST_ROUGH);
     if (bur_op_cost(&example.call).flop <= MOST_FLOP) {
-        void *outputs[TEST_MAX_OUTPUTS] = {NULL, NULL};
+        void *outputs[TEST_MAX_OUTPUTS] = {NULL};
         for (int32_t i = 0; i < n_outputs; i++)
             outputs[i] = malloc(bur_desc_bytes(&example.outputs[i]) + 1);
         test_execute(device, &example.call, example.x, outputs, false);

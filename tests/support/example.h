@@ -4,7 +4,7 @@
 
 #include <burthen/op.h>
 
-enum { TEST_MAX_INPUTS = BUR_EXAMPLE_INPUTS, TEST_MAX_OUTPUTS = 2 };
+enum { TEST_MAX_INPUTS = BUR_EXAMPLE_INPUTS, TEST_MAX_OUTPUTS = BUR_MAX_OUTPUTS };
 
 /* One example; `call` points into it, so it is not copied. */
 typedef struct test_example {

@@ -101,6 +101,15 @@ typedef struct bur_pool2d_attr {
                                   of it lies in the image (Keras) */
 } bur_pool2d_attr;
 
+/** layer_norm, group_norm: y = (x - mean) / sqrt(var + epsilon) scale + shift, with mean and biased
+ * variance over the last dimension, or over the positions and the channels of one group of a sample
+ * (Ba et al. 2016; Wu and He 2018). rms_norm: y = x / sqrt(mean of x^2 + epsilon) scale (Zhang and
+ * Sennrich 2019). */
+typedef struct bur_norm_attr {
+    float epsilon;  /* 0: 1e-5, PyTorch's */
+    int32_t groups; /* group_norm: divides the channels; 0: 1 */
+} bur_norm_attr;
+
 typedef struct bur_dropout_attr {
     float rate;   /* 0 <= rate < 1 */
     int32_t node; /* the recipe's node id: part of the random key */
@@ -173,6 +182,7 @@ typedef union bur_attr {
     bur_matmul_attr matmul;
     bur_conv2d_attr conv2d;
     bur_pool2d_attr pool2d;
+    bur_norm_attr norm;
     bur_dropout_attr dropout;
     bur_reshape_attr reshape;
     bur_loss_attr loss;
@@ -228,6 +238,8 @@ enum bur_op_keep {
     BUR_KEEP_Y0 = 16,
     BUR_KEEP_Y1 = 32
 };
+
+#define BUR_MAX_OUTPUTS 3 /* most outputs of a row */
 
 /** One operator applied to described tensors: all that shape rules, costs and backends look at. */
 typedef struct bur_call {

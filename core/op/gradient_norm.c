@@ -1,0 +1,21 @@
+/* Gradient rules of normalisation. Source: the chain rule. */
+#include "rules.h"
+
+/* The gradients of x, scale and, where there is one, shift, from dy, x, scale and the statistics.
+ */
+bur_status bur_gradient_norm(const bur_gradient_call *call)
+{
+    static const int32_t gradient_row[BUR_OP_COUNT] = {
+        [BUR_OP_layer_norm] = BUR_OP_layer_norm_grad,
+        [BUR_OP_rms_norm] = BUR_OP_rms_norm_grad,
+        [BUR_OP_group_norm] = BUR_OP_group_norm_grad,
+    };
+    const bur_op op = (bur_op)gradient_row[call->op];
+    const int32_t inputs[] = {call->dy, call->x[0], call->x[1], call->y[1]};
+    const int32_t n = bur_op_get(op)->outputs_max;
+    int32_t first = -1;
+    BUR_TRY(call->emitter->emit(call->emitter->graph, op, call->attr, inputs, 4, n, &first));
+    for (int32_t i = 0; i < n; i++)
+        call->dx[i] = first + i;
+    return BUR_OK;
+}

@@ -1,0 +1,95 @@
+/* Shape rules of normalisation. */
+#include "rules.h"
+
+#include <inttypes.h>
+
+#define SHAPE(a) bur_shape_format((char[BUR_SHAPE_TEXT]){0}, BUR_SHAPE_TEXT, &(a)->shape)
+
+static int64_t channels_of(const bur_desc *x)
+{
+    return x->shape.dim[x->shape.rank - 1];
+}
+
+/* x and all that takes part with it: one type of float; x has dimensions, the last not empty. */
+static bur_status check_input(const bur_call *call, const bur_desc *x, int32_t least_rank)
+{
+    if (x->dtype != BUR_F32 && x->dtype != BUR_F64)
+        return bur_fail(BUR_E_DTYPE, "input is %s; f32 or f64 is needed",
+                        bur_dtype_name((bur_dtype)x->dtype));
+    for (int32_t i = 0; i < call->n_inputs; i++)
+        if (call->inputs[i].dtype != x->dtype)
+            return bur_fail(BUR_E_DTYPE, "inputs are %s and %s",
+                            bur_dtype_name((bur_dtype)x->dtype),
+                            bur_dtype_name((bur_dtype)call->inputs[i].dtype));
+    if (x->shape.rank < least_rank || channels_of(x) < 1)
+        return bur_fail(BUR_E_SHAPE,
+                        "input %s; %" PRId32 " dimensions or more and channels in the "
+                        "last are needed",
+                        SHAPE(x), least_rank);
+    if (!(call->attr->norm.epsilon >= 0))
+        return bur_fail(BUR_E_ARG, "epsilon is %g", (double)call->attr->norm.epsilon);
+    return BUR_OK;
+}
+
+/* Vectors of one element a channel. */
+static bur_status check_vectors(const bur_call *call, int32_t from, int32_t to, const bur_desc *x)
+{
+    for (int32_t i = from; i < to; i++) {
+        const bur_shape *shape = &call->inputs[i].shape;
+        if (shape->rank != 1 || shape->dim[0] != channels_of(x))
+            return bur_fail(BUR_E_SHAPE, "input %" PRId32 " is %s, the channels are those of %s", i,
+                            SHAPE(&call->inputs[i]), SHAPE(x));
+    }
+    return BUR_OK;
+}
+
+static bur_desc matrix_of(const bur_desc *like, int64_t rows, int64_t columns)
+{
+    const bur_desc desc = {.dtype = like->dtype, .shape = {.rank = 2, .dim = {rows, columns}}};
+    return desc;
+}
+
+/* What one mean and deviation is of: a row, or a group of a sample. RMS has no mean. */
+static bur_status stats_of(const bur_call *call, const bur_desc *x, bur_desc *out)
+{
+    const bool grouped = call->op == BUR_OP_group_norm || call->op == BUR_OP_group_norm_grad;
+    const bool rms = call->op == BUR_OP_rms_norm || call->op == BUR_OP_rms_norm_grad;
+    const int64_t groups = call->attr->norm.groups == 0 ? 1 : call->attr->norm.groups;
+    BUR_TRY(check_input(call, x, grouped ? 2 : 1));
+    if (groups < 1 || channels_of(x) % groups != 0)
+        return bur_fail(BUR_E_SHAPE, "%" PRId64 " groups do not divide the channels of %s", groups,
+                        SHAPE(x));
+    const int64_t count = bur_desc_count(x);
+    *out = matrix_of(x, rms ? 1 : 2, grouped ? x->shape.dim[0] * groups : count / channels_of(x));
+    return BUR_OK;
+}
+
+bur_status bur_infer_norm(const bur_call *call, bur_desc *outputs)
+{
+    const bur_desc *x = &call->inputs[0];
+    BUR_TRY(stats_of(call, x, &outputs[1]));
+    outputs[0] = *x;
+    return check_vectors(call, 1, call->n_inputs, x);
+}
+
+/* A gradient's inputs dy, x, scale, stats; its outputs like x, scale and shift. */
+static bur_status gradient_outputs(const bur_call *call, const bur_desc *stats, bur_desc *outputs)
+{
+    const bur_desc *dy = &call->inputs[0], *x = &call->inputs[1];
+    if (!bur_shape_equal(&dy->shape, &x->shape))
+        return bur_fail(BUR_E_SHAPE, "gradient %s, input %s", SHAPE(dy), SHAPE(x));
+    BUR_TRY(check_vectors(call, 2, 3, x));
+    if (!bur_shape_equal(&call->inputs[3].shape, &stats->shape))
+        return bur_fail(BUR_E_SHAPE, "statistics %s where %s are needed", SHAPE(&call->inputs[3]),
+                        SHAPE(stats));
+    outputs[0] = *x;
+    outputs[1] = outputs[2] = call->inputs[2];
+    return BUR_OK;
+}
+
+bur_status bur_infer_norm_grad(const bur_call *call, bur_desc *outputs)
+{
+    bur_desc stats;
+    BUR_TRY(stats_of(call, &call->inputs[1], &stats));
+    return gradient_outputs(call, &stats, outputs);
+}
