@@ -84,13 +84,10 @@ static void fuse_activation(bur_graph *graph, int32_t node, int32_t product, boo
         bur_graph_node *to = &graph->nodes[node];
         if (to->op != activations[i].row)
             continue;
-        const float alpha = to->attr.activation.alpha;
-        if (to->op == BUR_OP_leaky_relu && !(alpha > 0))
-            return; /* the gradient in terms of y needs sign(y) = sign(x) */
         bur_graph_node fused = *from;
         fused.first_output = to->first_output;
         *activation_of(&fused) = activations[i].activation;
-        *alpha_of(&fused) = alpha;
+        *alpha_of(&fused) = to->attr.activation.alpha;
         *to = fused;
         dead[product] = true;
         return;

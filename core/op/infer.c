@@ -59,10 +59,12 @@ static bur_status check_bias(const bur_desc *bias, int64_t channels)
     return BUR_OK;
 }
 
-static bur_status check_activation(int32_t activation)
+bur_status bur__op_check_activation(int32_t activation, float alpha)
 {
     if (activation < BUR_LINEAR || activation >= BUR_SOFTMAX)
         return bur_fail(BUR_E_ARG, "activation %" PRId32 " is not a pointwise one", activation);
+    if (!(alpha >= 0))
+        return bur_fail(BUR_E_ARG, "alpha %g is negative", (double)alpha);
     return BUR_OK;
 }
 
@@ -79,7 +81,7 @@ bur_status bur_infer_matmul(const bur_call *call, bur_desc *outputs)
                         "inner sizes differ: %" PRId64 " and %" PRId64 " (%s%s times %s%s)",
                         a->shape.dim[1 - ta], b->shape.dim[tb], SHAPE(a), ta ? " transposed" : "",
                         SHAPE(b), tb ? " transposed" : "");
-    BUR_TRY(check_activation(attr->activation));
+    BUR_TRY(bur__op_check_activation(attr->activation, attr->alpha));
     outputs[0].dtype = a->dtype;
     BUR_TRY(
         bur_shape_make(&outputs[0].shape, 2, (int64_t[]){a->shape.dim[ta], b->shape.dim[1 - tb]}));
@@ -107,8 +109,7 @@ bur_status bur_infer_bias_grad(const bur_call *call, bur_desc *outputs)
 
 bur_status bur_infer_bias_act_grad(const bur_call *call, bur_desc *outputs)
 {
-    BUR_TRY(check_activation(call->attr->activation.activation));
-    BUR_TRY(bur_infer_same2(call, outputs));
+    BUR_TRY(bur_infer_activation(call, outputs));
     if (outputs[0].shape.rank < 1)
         return bur_fail(BUR_E_SHAPE, "a scalar has no channels");
     outputs[1] = vector_of(&outputs[0], last(&outputs[0]));
@@ -118,13 +119,6 @@ bur_status bur_infer_bias_act_grad(const bur_call *call, bur_desc *outputs)
 bur_status bur_infer_same(const bur_call *call, bur_desc *outputs)
 {
     BUR_TRY(check_floats(call, 0, 1));
-    static const bool is_of_rows[BUR_OP_COUNT] = {[BUR_OP_softmax] = true,
-                                                  [BUR_OP_softmax_grad] = true,
-                                                  [BUR_OP_log_softmax] = true,
-                                                  [BUR_OP_log_softmax_grad] = true};
-    if (is_of_rows[call->op] && (call->inputs[0].shape.rank < 1 || last(&call->inputs[0]) < 1))
-        return bur_fail(BUR_E_SHAPE, "%s has no classes along its last axis",
-                        SHAPE(&call->inputs[0]));
     outputs[0] = call->inputs[0];
     return BUR_OK;
 }
@@ -136,6 +130,23 @@ bur_status bur_infer_same2(const bur_call *call, bur_desc *outputs)
         return bur_fail(BUR_E_SHAPE, "shapes differ: %s and %s",
                         SHAPES(&call->inputs[0], &call->inputs[1]));
     return bur_infer_same(call, outputs);
+}
+
+/* A pointwise activation, or its gradient from dy and y. */
+bur_status bur_infer_activation(const bur_call *call, bur_desc *outputs)
+{
+    const bur_activation_attr *attr = &call->attr->activation;
+    BUR_TRY(bur__op_check_activation(attr->activation, attr->alpha));
+    return call->n_inputs == 2 ? bur_infer_same2(call, outputs) : bur_infer_same(call, outputs);
+}
+
+/* Of the last axis: softmax, log_softmax and their gradients. */
+bur_status bur_infer_softmax(const bur_call *call, bur_desc *outputs)
+{
+    BUR_TRY(call->n_inputs == 2 ? bur_infer_same2(call, outputs) : bur_infer_same(call, outputs));
+    if (outputs[0].shape.rank < 1 || last(&outputs[0]) < 1)
+        return bur_fail(BUR_E_SHAPE, "%s has no classes along its last axis", SHAPE(&outputs[0]));
+    return BUR_OK;
 }
 
 bur_status bur_infer_same_scalars(const bur_call *call, bur_desc *outputs)

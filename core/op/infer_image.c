@@ -89,9 +89,7 @@ bur_status bur_infer_conv2d(const bur_call *call, bur_desc *outputs)
         BUR_TRY(check_same_type(x, &call->inputs[i]));
     const int64_t *xd = x->shape.dim, *wd = w->shape.dim;
     BUR_TRY(check_groups(or_one(attr->groups), xd[3], wd[2], wd[3]));
-    if (attr->activation < BUR_LINEAR || attr->activation >= BUR_SOFTMAX)
-        return bur_fail(BUR_E_ARG, "activation %" PRId32 " is not a pointwise one",
-                        attr->activation);
+    BUR_TRY(bur__op_check_activation(attr->activation, attr->alpha));
     if (call->n_inputs == 3 &&
         (call->inputs[2].shape.rank != 1 || call->inputs[2].shape.dim[0] != wd[3]))
         return bur_fail(BUR_E_SHAPE, "bias %s for %" PRId64 " channels", SHAPE(&call->inputs[2]),

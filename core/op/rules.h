@@ -46,6 +46,10 @@ const bur_op_rules *bur__op_rules(bur_op op);
 /* The dimensions of x that a reduction (bur_reduce_attr) leaves out, as a bit mask. */
 uint32_t bur__reduced_axes(const bur_attr *attr, const bur_shape *x);
 
+/* Whether a fused row can have it: pointwise, and alpha leaves y the sign of x, from which gradients
+ * tell it. BUR_E_ARG. */
+bur_status bur__op_check_activation(int32_t activation, float alpha);
+
 bur_status bur_infer_matmul(const bur_call *call, bur_desc *outputs);
 bur_status bur_infer_bias_add(const bur_call *call, bur_desc *outputs);
 bur_status bur_infer_bias_grad(const bur_call *call, bur_desc *outputs);
@@ -62,6 +66,8 @@ bur_status bur_infer_global_pool2d(const bur_call *call, bur_desc *outputs);
 bur_status bur_infer_global_pool2d_grad(const bur_call *call, bur_desc *outputs);
 bur_status bur_infer_same(const bur_call *call, bur_desc *outputs);
 bur_status bur_infer_same2(const bur_call *call, bur_desc *outputs);
+bur_status bur_infer_activation(const bur_call *call, bur_desc *outputs);
+bur_status bur_infer_softmax(const bur_call *call, bur_desc *outputs);
 bur_status bur_infer_same_scalars(const bur_call *call, bur_desc *outputs);
 bur_status bur_infer_reshape(const bur_call *call, bur_desc *outputs);
 bur_status bur_infer_broadcast(const bur_call *call, bur_desc *outputs);
