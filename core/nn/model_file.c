@@ -129,12 +129,6 @@ static bur_status read_word(const model_file *m, bur_yaml_node node, int32_t cou
                     near == NULL ? "" : "'?");
 }
 
-static const char *activation_name(const void *user, int32_t i)
-{
-    (void)user;
-    return bur_activation_name((bur_activation)i);
-}
-
 static const char *initializer_name(const void *user, int32_t i)
 {
     (void)user;
@@ -143,10 +137,8 @@ static const char *initializer_name(const void *user, int32_t i)
 
 static bur_status read_activation(const model_file *m, bur_yaml_node node, void *out)
 {
-    int32_t index = 0;
-    BUR_TRY(read_word(m, node, BUR_ACTIVATION_COUNT, activation_name, "activation", &index));
-    *(bur_activation *)out = (bur_activation)index;
-    return BUR_OK;
+    const char *text = bur_yaml_text(m->yaml, node);
+    return bur_activation_find(out, text == NULL ? "(list)" : text);
 }
 
 static bur_status read_initializer(const model_file *m, bur_yaml_node node, void *out)
@@ -179,6 +171,7 @@ static const struct {
     {"groups", FILTERS, read_int, offsetof(bur_layer, groups)},
     {"activation", WEIGHTED | KIND(ACTIVATION) | KIND(ADD), read_activation,
      offsetof(bur_layer, activation)},
+    {"alpha", WEIGHTED | KIND(ACTIVATION) | KIND(ADD), read_real, offsetof(bur_layer, alpha)},
     {"negative_slope", WEIGHTED | KIND(ACTIVATION) | KIND(ADD), read_real,
      offsetof(bur_layer, alpha)},
     {"rate", KIND(DROPOUT), read_real, offsetof(bur_layer, rate)},

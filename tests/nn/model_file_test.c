@@ -140,3 +140,19 @@ static void test_nn_model_file__deep_and_long_files_are_refused(void **state)
     assert_refused(text, BUR_E_FORMAT, "1048576 bytes");
     free(text);
 }
+
+static void test_nn_model_file__activations_have_all_of_keras_names(void **state)
+{
+    (void)state;
+    bur_recipe *recipe = NULL;
+    write_file(HEAD "  - Flatten\n"
+                    "  - Dense: {units: 3, activation: swish}\n"
+                    "  - Dense: {units: 3, activation: hard_silu}\n"
+                    "  - Dense: {units: 3, activation: elu, alpha: 0.5}\n"
+                    "  - Dense: {units: 3, activation: gelu}\n"
+                    "  - Activation: {activation: log_softmax}\n");
+    assert_ok(bur_model_load(&recipe, context, path, NULL));
+    assert_int_equal(bur_recipe_layer_count(recipe), 6);
+    bur_recipe_destroy(recipe);
+    remove_file();
+}
