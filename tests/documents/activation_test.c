@@ -1,8 +1,11 @@
 /* What the documents say of activations at the edges, by eager calls on every device. */
 #include "support/opened.h"
+#include "support/run.h"
 #include "test.h"
 
+#include <burthen/nn.h>
 #include <math.h>
+#include <stdlib.h>
 
 enum { N = 4 };
 
@@ -65,4 +68,112 @@ static void test_documents_activation__softmax_rows_sum_to_1_at_logits_of_10000(
         assert_true(y[2] >= 0 && y[2] < 1e-30F && y[3] == 1);
     }
     test_opened_destroy(&opened);
+}
+
+/* The loss of the training set after each of two epochs of a network of three layers, by SGD. */
+static void train_three_layers(bur_device *device, bur_context *context, const bur_data *data,
+                               bur_activation activation, double loss[2])
+{
+    const bur_layer layers[] = {bur_flatten(), bur_dense(64, activation), bur_dense(64, activation),
+                                bur_dense(10, BUR_SOFTMAX)};
+    const bur_fit_options options = {
+        .epochs = 2, .seed = 5, .optimizer = bur_optimizer_default(BUR_SGD)};
+    bur_sequential *model = NULL;
+    bur_recipe *recipe = NULL;
+    bur_trainer *trainer = NULL;
+    int64_t count = 0;
+    assert_ok(bur_sequential_create(&model, context, bur_activation_name(activation)));
+    for (size_t i = 0; i < sizeof layers / sizeof *layers; i++)
+        assert_ok(bur_sequential_add(model, &layers[i]));
+    assert_ok(bur_sequential_build(model, &bur_dataset_describe(data->train)->sample, &recipe));
+    assert_ok(bur_trainer_create(&trainer, device, recipe, data, &options));
+    assert_ok(bur_trainer_fit(trainer));
+    const bur_epoch *history = bur_trainer_history(trainer, &count);
+    assert_int_equal(count, 2);
+    for (int i = 0; i < 2; i++)
+        loss[i] = history[i].loss;
+    bur_trainer_destroy(trainer);
+    bur_recipe_destroy(recipe);
+    bur_sequential_destroy(model);
+}
+
+/* S-132 */
+static void test_documents_activation__tanh_learns_faster_than_sigmoid_at_first(void **state)
+{
+    (void)state;
+    bur_context *context = NULL;
+    bur_device *device = NULL;
+    bur_data data;
+    double with_tanh[2], with_sigmoid[2];
+    assert_ok(bur_context_create(&context, &(bur_context_options){.threads = 1}));
+    assert_ok(bur_device_open(&device, context, "cpu"));
+    assert_ok(bur_data_open(&data, context, "digits", NULL));
+    train_three_layers(device, context, &data, BUR_TANH, with_tanh);
+    train_three_layers(device, context, &data, BUR_SIGMOID, with_sigmoid);
+    for (int i = 0; i < 2; i++)
+        assert_true(with_tanh[i] < 0.9 * with_sigmoid[i]);
+    bur_data_close(&data);
+    bur_context_destroy(context);
+}
+
+/* One unit y = act(w x + b) that a large step has sent below 0 for every x: loss (y - 1)^2 and the
+ * gradient of b, then the loss after 200 further steps. */
+static void train_dead_unit(bur_device *device, bur_context *context, const bur_dataset *data,
+                            bur_activation activation, float alpha, double *gradient, double *loss)
+{
+    static const float dead[] = {-1, -1};
+    const bur_shape shape = {.rank = 1, .dim = {1}};
+    bur_optimizer sgd = bur_optimizer_default(BUR_SGD);
+    sgd.learning_rate = 0.0625F;
+    bur_layer unit = bur_dense(1, activation);
+    unit.alpha = alpha;
+    bur_sequential *model = NULL;
+    bur_recipe *recipe = NULL;
+    int64_t count = 0;
+    test_run run;
+    assert_ok(bur_sequential_create(&model, context, "unit"));
+    assert_ok(bur_sequential_add(model, &unit));
+    assert_ok(bur_sequential_build(model, &shape, &recipe));
+    test_run_create(&run, device, NULL, recipe, data, 2, &sgd, 1);
+    test_run_write_state(run.session, dead);
+    test_run_accumulate(&run, data, 0);
+    float *bias = test_run_read_gradient(&run, 1, &count);
+    *gradient = (double)bias[0];
+    free(bias);
+    for (int64_t i = 0; i < 200; i++)
+        *loss = test_run_step(&run, data, i);
+    test_run_destroy(&run);
+    bur_recipe_destroy(recipe);
+    bur_sequential_destroy(model);
+}
+
+/* S-134: x = 1 and 3 give z = -2 and -4; of leaky_relu y = alpha z, and the mean of 2 (y - 1) alpha
+ * is the bias's gradient: -2 alpha (1 + 3 alpha). A ReLU's is 0 and stays so. */
+static void test_documents_activation__leaky_relu_revives_a_dead_unit(void **state)
+{
+    (void)state;
+    static const float x[] = {1, 3}, target[] = {1, 1};
+    const bur_dataset_info info = {.name = "two",
+                                   .count = 2,
+                                   .sample = {.rank = 1, .dim = {1}},
+                                   .target = {.rank = 1, .dim = {1}}};
+    bur_context *context = NULL;
+    bur_device *devices[TEST_MAX_RUN_DEVICES];
+    bur_dataset *data = NULL;
+    assert_ok(bur_context_create(&context, &(bur_context_options){.threads = 1}));
+    assert_ok(bur_dataset_from_arrays(&data, context, &info, BUR_F32, x, target));
+    const int32_t count = test_run_devices(devices, context);
+    for (int32_t d = 0; d < count; d++) {
+        double gradient = 1, loss = 0;
+        train_dead_unit(devices[d], context, data, BUR_RELU, 0, &gradient, &loss);
+        assert_true(gradient == 0 && loss == 1);
+        train_dead_unit(devices[d], context, data, BUR_LEAKY_RELU, 0, &gradient, &loss);
+        assert_true(fabs(gradient - -2 * 0.3 * (1 + 3 * 0.3)) <= 1e-6);
+        assert_true(loss < 0.1);
+        train_dead_unit(devices[d], context, data, BUR_LEAKY_RELU, 0.125F, &gradient, &loss);
+        assert_true(fabs(gradient - -2 * 0.125 * (1 + 3 * 0.125)) <= 1e-6);
+        assert_true(loss < 0.1);
+    }
+    bur_dataset_destroy(data);
+    bur_context_destroy(context);
 }
