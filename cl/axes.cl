@@ -89,11 +89,3 @@ kernel void reduce_max_grad(global const float *dy, ulong dy_at, global const in
     const bool here = index[index_at + walk_at(&w, 2, i)] == walk_at(&w, 3, i);
     dx[dx_at + i] = here ? dy[dy_at + walk_at(&w, 1, i)] : 0.0f;
 }
-
-kernel void broadcast_to(global const float *x, ulong x_at, global float *y, ulong y_at, int count,
-                         const walk w)
-{
-    const int i = get_global_id(0);
-    if (i < count)
-        y[y_at + i] = x[x_at + walk_at(&w, 1, i)];
-}

@@ -79,6 +79,8 @@ static bool type_fits(char letter, const bur_desc *desc)
         return desc->dtype == BUR_I32;
     case 'u':
         return desc->dtype == BUR_U8;
+    case '*':
+        return desc->dtype == BUR_F32 || desc->dtype == BUR_I32 || desc->dtype == BUR_U8;
     default:
         return desc->dtype == BUR_I32 && desc->shape.rank == 1 &&
                desc->shape.dim[0] == BUR_SCALAR_WORDS;

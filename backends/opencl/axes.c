@@ -81,23 +81,6 @@ bur_status bur__cl_bind_reduce_axes(bur_command *command, const bur_kernel *kern
                               args, n);
 }
 
-static bur_status bind_elements(bur_command *command, const bur_kernel *kernel, const char *name,
-                                const bur_place *inputs, const bur_place *outputs)
-{
-    const bur_call *call = &kernel->call;
-    const bur_walk walk = bur_walk_of(call, 0);
-    const bur__cl_walk argument = bur__cl_walk_of(&walk);
-    const int64_t count = bur_walk_count(&walk);
-    bur__cl_arg args[5];
-    int32_t n = 0;
-    for (int32_t i = 0; i < call->n_inputs; i++)
-        args[n++] = bur__cl_f32(&inputs[i]);
-    args[n++] = bur__cl_f32(&outputs[0]);
-    args[n++] = bur__cl_int(count);
-    args[n++] = bur__cl_by_walk(&argument);
-    return bur__cl_launch_add(command, kernel->program, name, count, BUR_CL_LOCAL, args, n);
-}
-
 bur_status bur__cl_build_reduce_max_grad(bur_kernel *kernel)
 {
     return bur__cl_program(&kernel->program, kernel->device, "axes", "");
@@ -108,18 +91,11 @@ bur_status bur__cl_bind_reduce_max_grad(bur_command *command, const bur_kernel *
                                         const bur_place *scratch)
 {
     (void)scratch;
-    return bind_elements(command, kernel, "reduce_max_grad", inputs, outputs);
-}
-
-bur_status bur__cl_build_broadcast_to(bur_kernel *kernel)
-{
-    return bur__cl_build_reduce_max_grad(kernel);
-}
-
-bur_status bur__cl_bind_broadcast_to(bur_command *command, const bur_kernel *kernel,
-                                     const bur_place *inputs, const bur_place *outputs,
-                                     const bur_place *scratch)
-{
-    (void)scratch;
-    return bind_elements(command, kernel, "broadcast_to", inputs, outputs);
+    const bur_walk walk = bur_walk_of(&kernel->call, 0);
+    const bur__cl_walk argument = bur__cl_walk_of(&walk);
+    const int64_t count = bur_walk_count(&walk);
+    return bur__cl_launch_add(command, kernel->program, "reduce_max_grad", count, BUR_CL_LOCAL,
+                              BUR_CL_ARGS(bur__cl_f32(&inputs[0]), bur__cl_f32(&inputs[1]),
+                                          bur__cl_f32(&outputs[0]), bur__cl_int(count),
+                                          bur__cl_by_walk(&argument)));
 }

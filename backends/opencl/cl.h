@@ -290,7 +290,12 @@ BUR_CL_ROW_FUNCTIONS(arith);     /* arith.c */
 BUR_CL_ROW_FUNCTIONS(unary);
 BUR_CL_ROW_FUNCTIONS(reduce_axes); /* axes.c */
 BUR_CL_ROW_FUNCTIONS(reduce_max_grad);
-BUR_CL_ROW_FUNCTIONS(broadcast_to);
+BUR_CL_ROW_FUNCTIONS(copy); /* move.c */
+BUR_CL_ROW_FUNCTIONS(where);
+BUR_CL_ROW_FUNCTIONS(cast);
+BUR_CL_ROW_FUNCTIONS(embedding);
+BUR_CL_ROW_FUNCTIONS(embedding_grad);
+BUR_CL_SCRATCH_FUNCTION(embedding_grad);
 BUR_CL_SCRATCH_FUNCTION(reduce_axes);
 BUR_CL_SCRATCH_FUNCTION(norm_grad);
 BUR_CL_SCRATCH_FUNCTION(bias_grad);

@@ -58,7 +58,7 @@ static bur_status differentiate_node(tape *t, int32_t index)
     const int32_t dy = loss ? -1 : t->grads[node.first_output];
     if (!t->needs[node.first_output] || (!loss && dy < 0))
         return BUR_OK;
-    enum { MOST = 4 };
+    enum { MOST = 8 };
     int32_t x[MOST], y[BUR_MAX_OUTPUTS], dx[MOST];
     bool needs[MOST];
     for (int32_t j = 0; j < node.n_inputs; j++) {
@@ -70,7 +70,8 @@ static bur_status differentiate_node(tape *t, int32_t index)
         y[j] = node.first_output + j;
     bur_emitter emitter = emitter_functions;
     emitter.graph = graph;
-    const bur_gradient_call call = {&emitter, node.op, &node.attr, x, y, dy, needs, dx};
+    const bur_gradient_call call = {&emitter, node.op, &node.attr,   x, y, dy,
+                                    needs,    dx,      node.n_inputs};
     const bur_gradient_rule rule = bur__op_rules(node.op)->gradient;
     if (rule == NULL)
         return bur_fail(BUR_E_UNSUPPORTED, "%s has no gradient", bur_op_get(node.op)->name);

@@ -17,7 +17,7 @@ typedef struct bur_recipe_value {
     bur_desc desc; /* with the batch as 1 */
 } bur_recipe_value;
 
-enum { RECIPE_MAX_INPUTS = 4 };
+enum { RECIPE_MAX_INPUTS = 8 };
 
 typedef struct bur_recipe_node {
     bur_op op;

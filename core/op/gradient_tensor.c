@@ -5,6 +5,11 @@
 
 static const bur_attr no_attr;
 
+static bool is_float(bur_dtype dtype)
+{
+    return dtype == BUR_F32 || dtype == BUR_F64;
+}
+
 static bur_status emit(const bur_gradient_call *call, bur_op op, const bur_attr *attr,
                        const int32_t *inputs, int32_t n_inputs, int32_t *out)
 {
@@ -23,9 +28,14 @@ static bur_status emit2(const bur_gradient_call *call, bur_op op, int32_t a, int
     return emit(call, op, &no_attr, (const int32_t[]){a, b}, 2, out);
 }
 
+static const bur_desc *desc_of(const bur_gradient_call *call, int32_t value)
+{
+    return call->emitter->desc(call->emitter->graph, value);
+}
+
 static const bur_shape *shape_of(const bur_gradient_call *call, int32_t value)
 {
-    return &call->emitter->desc(call->emitter->graph, value)->shape;
+    return &desc_of(call, value)->shape;
 }
 
 static void put_shape(int32_t *rank, int32_t *list, const bur_shape *shape)
@@ -123,6 +133,101 @@ bur_status bur_gradient_unary(const bur_gradient_call *call)
         attr.affine.shift = 0;
     return emit(call, (bur_op)rules[call->op].row, &attr, inputs, source == NOTHING ? 1 : 2,
                 &call->dx[0]);
+}
+
+/* ---- movement ---- */
+
+bur_status bur_gradient_transpose(const bur_gradient_call *call)
+{
+    const bur_shape *x = shape_of(call, call->x[0]);
+    bur_attr inverse = {.transpose = {.rank = x->rank}};
+    for (int32_t i = 0; i < x->rank; i++)
+        inverse.transpose.perm[bur__transposed_dim(&call->attr->transpose, x, i)] = i;
+    return emit1(call, BUR_OP_transpose, &inverse, call->dy, &call->dx[0]);
+}
+
+bur_status bur_gradient_slice(const bur_gradient_call *call)
+{
+    const bur_shape *x = shape_of(call, call->x[0]);
+    if (x->rank > BUR_PAD_RANK)
+        return bur_fail(BUR_E_UNSUPPORTED, "a slice of %d dimensions has no gradient; %d at most",
+                        (int)x->rank, BUR_PAD_RANK);
+    bur_attr attr = no_attr;
+    for (int32_t i = 0; i < x->rank; i++) {
+        int64_t begin = 0, end = 0;
+        bur__slice_range(&call->attr->slice, x, i, &begin, &end);
+        attr.pad.before[i] = (int32_t)begin;
+        attr.pad.after[i] = (int32_t)(x->dim[i] - end);
+    }
+    return emit1(call, BUR_OP_pad, &attr, call->dy, &call->dx[0]);
+}
+
+bur_status bur_gradient_pad(const bur_gradient_call *call)
+{
+    const bur_shape *x = shape_of(call, call->x[0]);
+    bur_attr attr = no_attr;
+    for (int32_t i = 0; i < x->rank; i++) {
+        attr.slice.begin[i] = call->attr->pad.before[i];
+        attr.slice.end[i] = -call->attr->pad.after[i];
+    }
+    return emit1(call, BUR_OP_slice, &attr, call->dy, &call->dx[0]);
+}
+
+/* An end of a slice, counted from the end: 0 at it. */
+static int32_t from_end(int64_t end, int64_t size)
+{
+    return (int32_t)(end - size);
+}
+
+/* Every input gets its slice of dy. */
+bur_status bur_gradient_concat(const bur_gradient_call *call)
+{
+    const bur_shape *y = shape_of(call, call->y[0]);
+    const int32_t axis = bur__axis_of(call->attr->concat.axis, y->rank);
+    int64_t begin = 0;
+    for (int32_t i = 0; i < call->n_x; i++) {
+        const int64_t end = begin + shape_of(call, call->x[i])->dim[axis];
+        bur_attr attr = no_attr;
+        attr.slice.begin[axis] = (int32_t)begin;
+        attr.slice.end[axis] = from_end(end, y->dim[axis]);
+        if (call->needs[i])
+            BUR_TRY(emit1(call, BUR_OP_slice, &attr, call->dy, &call->dx[i]));
+        begin = end;
+    }
+    return BUR_OK;
+}
+
+/* da is dy where a was chosen and db where b was, each summed to its shape. */
+bur_status bur_gradient_where(const bur_gradient_call *call)
+{
+    for (int32_t i = 1; i < call->n_x; i++) {
+        if (!call->needs[i])
+            continue;
+        const bur_attr attr = {.where = {.invert = (call->attr->where.invert != 0) != (i == 2)}};
+        const int32_t inputs[] = {call->x[0], call->dy};
+        int32_t chosen = -1;
+        BUR_TRY(emit(call, BUR_OP_where, &attr, inputs, 2, &chosen));
+        BUR_TRY(sum_to(call, chosen, call->x[i], &call->dx[i]));
+    }
+    return BUR_OK;
+}
+
+/* Integers have no gradient. */
+bur_status bur_gradient_cast(const bur_gradient_call *call)
+{
+    const bur_dtype from = (bur_dtype)desc_of(call, call->x[0])->dtype;
+    const bur_dtype to = (bur_dtype)desc_of(call, call->y[0])->dtype;
+    if (!is_float(from) || !is_float(to))
+        return BUR_OK;
+    const bur_attr attr = {.cast = {.dtype = (int32_t)from}};
+    return emit1(call, BUR_OP_cast, &attr, call->dy, &call->dx[0]);
+}
+
+bur_status bur_gradient_embedding(const bur_gradient_call *call)
+{
+    const bur_attr attr = {.embedding = {.rows = (int32_t)shape_of(call, call->x[0])->dim[0]}};
+    const int32_t inputs[] = {call->dy, call->x[1]};
+    return emit(call, BUR_OP_embedding_grad, &attr, inputs, 2, &call->dx[0]);
 }
 
 /* ---- reductions ---- */

@@ -1,4 +1,4 @@
-/* Shape rules of broadcasting, reductions and movement of elements. */
+/* Shape rules of broadcasting and reductions. */
 #include "rules.h"
 
 #include <inttypes.h>
@@ -22,7 +22,7 @@ static bur_status check_floats(const bur_desc *descs, int32_t n)
 
 /* The shape that a and b broadcast to: aligned at the end, sizes are equal or one of them is 1.
  * Source: NumPy, "Broadcasting". */
-static bur_status broadcast(bur_shape *out, const bur_shape *a, const bur_shape *b)
+bur_status bur__broadcast_shape(bur_shape *out, const bur_shape *a, const bur_shape *b)
 {
     const bur_shape *longer = a->rank >= b->rank ? a : b, *shorter = longer == a ? b : a;
     bur_shape shape = *longer;
@@ -39,13 +39,18 @@ static bur_status broadcast(bur_shape *out, const bur_shape *a, const bur_shape 
     return BUR_OK;
 }
 
+bur_status bur__infer_broadcast_from(const bur_call *call, int32_t from, bur_desc *outputs)
+{
+    BUR_TRY(check_floats(call->inputs + from, call->n_inputs - from));
+    outputs[0] = call->inputs[from];
+    for (int32_t i = from + 1; i < call->n_inputs; i++)
+        BUR_TRY(bur__broadcast_shape(&outputs[0].shape, &outputs[0].shape, &call->inputs[i].shape));
+    return BUR_OK;
+}
+
 bur_status bur_infer_broadcast(const bur_call *call, bur_desc *outputs)
 {
-    BUR_TRY(check_floats(call->inputs, call->n_inputs));
-    outputs[0] = call->inputs[0];
-    for (int32_t i = 1; i < call->n_inputs; i++)
-        BUR_TRY(broadcast(&outputs[0].shape, &outputs[0].shape, &call->inputs[i].shape));
-    return BUR_OK;
+    return bur__infer_broadcast_from(call, 0, outputs);
 }
 
 static bur_status shape_of_list(bur_shape *out, int32_t rank, const int32_t *list)
@@ -62,7 +67,7 @@ static bur_status shape_of_list(bur_shape *out, int32_t rank, const int32_t *lis
 static bur_status check_broadcasts_to(const bur_shape *from, const bur_shape *to)
 {
     bur_shape both;
-    const bur_status status = broadcast(&both, from, to);
+    const bur_status status = bur__broadcast_shape(&both, from, to);
     if (status == BUR_OK && !bur_shape_equal(&both, to))
         return bur_fail(BUR_E_SHAPE, "%s does not broadcast to %s", SHAPE_OF(from), SHAPE_OF(to));
     return status;

@@ -43,6 +43,17 @@ static const bur_attr_field dropout_fields[] = {FIELD(bur_dropout_attr, rate, tr
 static const bur_attr_field reshape_fields[] = {FIELD(bur_reshape_attr, rank, false),
                                                 FIELD(bur_reshape_attr, shape, false), END};
 static const bur_attr_field loss_fields[] = {FIELD(bur_loss_attr, delta, true), END};
+static const bur_attr_field transpose_fields[] = {FIELD(bur_transpose_attr, rank, false),
+                                                  FIELD(bur_transpose_attr, perm, false), END};
+static const bur_attr_field slice_fields[] = {FIELD(bur_slice_attr, begin, false),
+                                              FIELD(bur_slice_attr, end, false), END};
+static const bur_attr_field pad_fields[] = {FIELD(bur_pad_attr, before, false),
+                                            FIELD(bur_pad_attr, after, false),
+                                            FIELD(bur_pad_attr, value, true), END};
+static const bur_attr_field concat_fields[] = {FIELD(bur_concat_attr, axis, false), END};
+static const bur_attr_field where_fields[] = {FIELD(bur_where_attr, invert, false), END};
+static const bur_attr_field cast_fields[] = {FIELD(bur_cast_attr, dtype, false), END};
+static const bur_attr_field embedding_fields[] = {FIELD(bur_embedding_attr, rows, false), END};
 static const bur_attr_field affine_fields[] = {FIELD(bur_affine_attr, scale, true),
                                                FIELD(bur_affine_attr, shift, true), END};
 static const bur_attr_field pow_fields[] = {FIELD(bur_pow_attr, exponent, true), END};

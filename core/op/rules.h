@@ -30,6 +30,7 @@ typedef struct bur_gradient_call {
     int32_t dy;       /* gradient of output 0; -1 for a loss, whose own gradient is 1 */
     const bool *needs;
     int32_t *dx;
+    int32_t n_x; /* number of inputs */
 } bur_gradient_call;
 
 typedef bur_status (*bur_gradient_rule)(const bur_gradient_call *call);
@@ -42,6 +43,18 @@ typedef struct bur_op_rules {
 } bur_op_rules;
 
 const bur_op_rules *bur__op_rules(bur_op op);
+
+/* Dimension i of a transposed x is this one of x. */
+int32_t bur__transposed_dim(const bur_transpose_attr *attr, const bur_shape *x, int32_t i);
+/* The elements begin <= i < end that a slice takes of dimension d; not checked. */
+void bur__slice_range(const bur_slice_attr *attr, const bur_shape *x, int32_t d, int64_t *begin,
+                      int64_t *end);
+/* The shape that a and b broadcast to; BUR_E_SHAPE. */
+bur_status bur__broadcast_shape(bur_shape *out, const bur_shape *a, const bur_shape *b);
+/* The float tensor that inputs[from..] broadcast to. */
+bur_status bur__infer_broadcast_from(const bur_call *call, int32_t from, bur_desc *outputs);
+/* An axis counted from the start. */
+int32_t bur__axis_of(int32_t axis, int32_t rank);
 
 /* The dimensions of x that a reduction (bur_reduce_attr) leaves out, as a bit mask. */
 uint32_t bur__reduced_axes(const bur_attr *attr, const bur_shape *x);
@@ -72,6 +85,14 @@ bur_status bur_infer_same_scalars(const bur_call *call, bur_desc *outputs);
 bur_status bur_infer_reshape(const bur_call *call, bur_desc *outputs);
 bur_status bur_infer_broadcast(const bur_call *call, bur_desc *outputs);
 bur_status bur_infer_broadcast_to(const bur_call *call, bur_desc *outputs);
+bur_status bur_infer_where(const bur_call *call, bur_desc *outputs);
+bur_status bur_infer_cast(const bur_call *call, bur_desc *outputs);
+bur_status bur_infer_transpose(const bur_call *call, bur_desc *outputs);
+bur_status bur_infer_slice(const bur_call *call, bur_desc *outputs);
+bur_status bur_infer_pad(const bur_call *call, bur_desc *outputs);
+bur_status bur_infer_concat(const bur_call *call, bur_desc *outputs);
+bur_status bur_infer_embedding(const bur_call *call, bur_desc *outputs);
+bur_status bur_infer_embedding_grad(const bur_call *call, bur_desc *outputs);
 bur_status bur_infer_reduce(const bur_call *call, bur_desc *outputs);
 bur_status bur_infer_reduce_max_grad(const bur_call *call, bur_desc *outputs);
 bur_status bur_infer_loss_class(const bur_call *call, bur_desc *outputs);
@@ -101,6 +122,13 @@ bur_status bur_gradient_dropout(const bur_gradient_call *call);
 bur_status bur_gradient_arithmetic(const bur_gradient_call *call);
 bur_status bur_gradient_unary(const bur_gradient_call *call);
 bur_status bur_gradient_broadcast_to(const bur_gradient_call *call);
+bur_status bur_gradient_where(const bur_gradient_call *call);
+bur_status bur_gradient_cast(const bur_gradient_call *call);
+bur_status bur_gradient_transpose(const bur_gradient_call *call);
+bur_status bur_gradient_slice(const bur_gradient_call *call);
+bur_status bur_gradient_pad(const bur_gradient_call *call);
+bur_status bur_gradient_concat(const bur_gradient_call *call);
+bur_status bur_gradient_embedding(const bur_gradient_call *call);
 bur_status bur_gradient_reduce(const bur_gradient_call *call);
 bur_status bur_gradient_reduce_max(const bur_gradient_call *call);
 bur_status bur_gradient_reshape(const bur_gradient_call *call);

@@ -73,10 +73,63 @@ static void walk_reduce_max_grad(bur_walk *walk, const bur_call *call, int32_t i
     add_operand(walk, &reduced);
 }
 
+static void walk_transpose(bur_walk *walk, const bur_call *call, int32_t input)
+{
+    (void)input;
+    const bur_shape *x = &call->inputs[0].shape;
+    int64_t stride[BUR_MAX_RANK];
+    set_box(walk, &call->outputs[0].shape);
+    add_operand(walk, &call->outputs[0].shape);
+    set_strides(stride, x->rank, x);
+    for (int32_t i = 0; i < x->rank; i++)
+        walk->stride[1][i] = stride[bur__transposed_dim(&call->attr->transpose, x, i)];
+    walk->operands++;
+}
+
+static void walk_slice(bur_walk *walk, const bur_call *call, int32_t input)
+{
+    (void)input;
+    const bur_shape *x = &call->inputs[0].shape;
+    set_box(walk, &call->outputs[0].shape);
+    add_operand(walk, &call->outputs[0].shape);
+    add_operand(walk, x);
+    for (int32_t i = 0; i < x->rank; i++) {
+        int64_t begin = 0, end = 0;
+        bur__slice_range(&call->attr->slice, x, i, &begin, &end);
+        walk->start[1] += begin * walk->stride[1][i];
+    }
+}
+
+static void walk_pad(bur_walk *walk, const bur_call *call, int32_t input)
+{
+    (void)input;
+    const bur_shape *x = &call->inputs[0].shape;
+    set_box(walk, x);
+    add_operand(walk, &call->outputs[0].shape);
+    add_operand(walk, x);
+    for (int32_t i = 0; i < x->rank; i++)
+        walk->start[0] += call->attr->pad.before[i] * walk->stride[0][i];
+}
+
+static void walk_concat(bur_walk *walk, const bur_call *call, int32_t input)
+{
+    const bur_shape *y = &call->outputs[0].shape;
+    const int32_t axis = bur__axis_of(call->attr->concat.axis, y->rank);
+    set_box(walk, &call->inputs[input].shape);
+    add_operand(walk, y);
+    add_operand(walk, &call->inputs[input].shape);
+    for (int32_t i = 0; i < input; i++)
+        walk->start[0] += call->inputs[i].shape.dim[axis] * walk->stride[0][axis];
+}
+
 typedef void walk_rule(bur_walk *walk, const bur_call *call, int32_t input);
 
 /* Rows that are not named here broadcast. */
 static walk_rule *const rules[BUR_OP_COUNT] = {
+    [BUR_OP_transpose] = walk_transpose,
+    [BUR_OP_slice] = walk_slice,
+    [BUR_OP_pad] = walk_pad,
+    [BUR_OP_concat] = walk_concat,
     [BUR_OP_reduce_sum] = walk_reduce,
     [BUR_OP_reduce_mean] = walk_reduce,
     [BUR_OP_reduce_max] = walk_reduce,

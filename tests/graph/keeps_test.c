@@ -60,7 +60,8 @@ static void test_graph_keeps__gradient_rules_read_what_their_row_says(void **sta
         int32_t dx[] = {-1, -1, -1};
         const bool loss = info->flags & BUR_OP_LOSS;
         const bur_emitter emitter = {&r, emit, desc};
-        const bur_gradient_call gradient = {&emitter, op, &attr, x, y, loss ? -1 : DY, needs, dx};
+        const bur_gradient_call gradient = {&emitter,       op,    &attr, x,       y,
+                                            loss ? -1 : DY, needs, dx,    n_inputs};
         assert_ok(rules->gradient(&gradient));
         for (int32_t i = 0; i < 3; i++) /* a loss hands out its second output itself */
             if (dx[i] >= 0 && dx[i] < N_VALUES)

@@ -183,6 +183,7 @@ static const struct value_row {
     {BUR_OP_reduce_max, 0, ties, distinct},
     {BUR_OP_rmsprop, -1, squares, squares},
     {BUR_OP_adagrad, -1, squares, squares},
+    {BUR_OP_cast, 0, spread, without_zeros},
     {BUR_OP_adam, -1, adam, adam},
 };
 
@@ -219,7 +220,20 @@ static int64_t integer_limit(const test_example *example)
         return (int64_t)size[0] * size[1];
     if (example->call.op == BUR_OP_reduce_max_grad)
         return bur_desc_count(&example->outputs[0]) / bur_desc_count(&example->inputs[0]);
-    return example->inputs[0].shape.dim[1];
+    if (example->call.op == BUR_OP_embedding)
+        return example->inputs[0].shape.dim[0];
+    if (example->call.op == BUR_OP_embedding_grad)
+        return example->attr.embedding.rows;
+    return example->inputs[0].shape.rank < 2 ? 7 : example->inputs[0].shape.dim[1];
+}
+
+/* One in eleven is outside of the table. */
+static void fill_ids(test_example *example, int32_t input)
+{
+    const int64_t rows = integer_limit(example);
+    for (int64_t i = 0; i < bur_desc_count(&example->inputs[input]); i++)
+        ((int32_t *)example->x[input])[i] =
+            (int32_t)(i % 11 == 7 ? (i % 2 == 0 ? rows : -1) : i * i * 5 % rows);
 }
 
 static void fill_labels(test_example *example, int32_t input)
@@ -227,6 +241,13 @@ static void fill_labels(test_example *example, int32_t input)
     const int64_t classes = integer_limit(example);
     for (int64_t i = 0; i < bur_desc_count(&example->inputs[input]); i++)
         ((int32_t *)example->x[input])[i] = (int32_t)(i * 5 % classes);
+}
+
+/* Every value, and many zeros: masks. */
+static void fill_bytes(test_example *example, int32_t input)
+{
+    for (int64_t i = 0; i < bur_desc_count(&example->inputs[input]); i++)
+        ((uint8_t *)example->x[input])[i] = (uint8_t)(i / 3 % 2 == 0 ? 0 : i * 11 + 1);
 }
 
 /* A third step, in the middle of an effective batch. */
@@ -276,10 +297,15 @@ static void fill_inputs(test_example *example, test_texture texture)
     for (int32_t i = 0; i < example->call.n_inputs; i++) {
         example->x[i] = malloc(bur_desc_bytes(&example->inputs[i]) + 1);
         assert_non_null(example->x[i]);
-        if (example->inputs[i].dtype == BUR_U8)
+        if (example->inputs[i].dtype == BUR_U8 && example->call.op == BUR_OP_max_pool2d_grad)
             fill_index(example, i);
+        else if (example->inputs[i].dtype == BUR_U8)
+            fill_bytes(example, i);
         else if (is_scalars(&example->inputs[i]))
             fill_scalars(example, i);
+        else if (example->inputs[i].dtype == BUR_I32 && (example->call.op == BUR_OP_embedding ||
+                                                         example->call.op == BUR_OP_embedding_grad))
+            fill_ids(example, i);
         else if (example->inputs[i].dtype == BUR_I32)
             fill_labels(example, i);
     }
@@ -318,6 +344,9 @@ void test_example_create(test_example *out, bur_op op, int32_t index, int32_t n_
         if (out->inputs[i].dtype == BUR_F32)
             out->inputs[i].dtype = (int32_t)dtype;
     assert_ok(bur_op_infer(&out->call, out->outputs));
+    for (int32_t i = 0; i < n_outputs; i++) /* a cast says f32 itself */
+        if (out->outputs[i].dtype == BUR_F32)
+            out->outputs[i].dtype = (int32_t)dtype;
     fill_inputs(out, texture);
 }
 

@@ -11,6 +11,7 @@
 #include "loss.h"
 #include "map.h"
 #include "matmul.h"
+#include "move.h"
 #include "norm.h"
 #include "optimizer.h"
 #include "pool.h"

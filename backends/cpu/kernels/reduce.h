@@ -243,23 +243,4 @@ static void reduce_max_grad(const bur_command *command, int thread, int threads)
     walk_rows(walk, walk_share(walk, thread, threads), reduce_max_grad_row, command);
 }
 
-INLINE void broadcast_row(const walk_row *row, const void *user)
-{
-    const bur_command *command = user;
-    float *y = (float *)command->outputs[0] + row->at[0];
-    const float *x = (const float *)command->inputs[0] + row->at[1];
-    if (row->step[1] == 1) {
-        memcpy(y, x, (size_t)row->n * sizeof *y);
-        return;
-    }
-    for (int64_t j = 0; j < row->n; j++)
-        y[j] = *x;
-}
-
-static void broadcast_to(const bur_command *command, int thread, int threads)
-{
-    const bur_walk *walk = &command->kernel->walk;
-    walk_rows(walk, walk_share(walk, thread, threads), broadcast_row, command);
-}
-
 #endif

@@ -152,6 +152,46 @@ typedef struct bur_reduce_attr {
     int32_t shape[BUR_MAX_RANK];
 } bur_reduce_attr;
 
+/** Dimension i of the result is dimension perm[i] of x; without a list all are reversed. */
+typedef struct bur_transpose_attr {
+    int32_t rank;
+    int32_t perm[BUR_MAX_RANK];
+} bur_transpose_attr;
+
+/** Elements begin <= i < end of every dimension. Negative ones count from the end; an end of 0 is
+ * the end. Splitting is several slices. */
+typedef struct bur_slice_attr {
+    int32_t begin[BUR_MAX_RANK], end[BUR_MAX_RANK];
+} bur_slice_attr;
+
+/** So many elements of `value` before and after each dimension, of which there are at most 7. */
+#define BUR_PAD_RANK (BUR_MAX_RANK - 1)
+typedef struct bur_pad_attr {
+    int32_t before[BUR_PAD_RANK], after[BUR_PAD_RANK];
+    float value;
+} bur_pad_attr;
+
+typedef struct bur_concat_attr {
+    int32_t axis; /* negative counts from the end */
+} bur_concat_attr;
+
+/** where(mask, a[, b]): a where mask is not 0, else b, or 0 without b; the other way round with
+ * `invert`. */
+typedef struct bur_where_attr {
+    int32_t invert;
+} bur_where_attr;
+
+/** To f32, i32 or u8. Fractions are cut off; what does not fit becomes the nearest value, NaN 0. */
+typedef struct bur_cast_attr {
+    int32_t dtype; /* bur_dtype */
+} bur_cast_attr;
+
+/** embedding: y[i...] = table[ids[i...]]; an id outside of the table gives zeros and no gradient.
+ */
+typedef struct bur_embedding_attr {
+    int32_t rows; /* embedding_grad: of the table */
+} bur_embedding_attr;
+
 /** g: gradient, t: step from 1.
  * sgd:      p -= lr g
  * momentum: v = momentum v + g; p -= lr (nesterov ? g + momentum v : v)
@@ -186,6 +226,13 @@ typedef union bur_attr {
     bur_dropout_attr dropout;
     bur_reshape_attr reshape;
     bur_loss_attr loss;
+    bur_transpose_attr transpose;
+    bur_slice_attr slice;
+    bur_pad_attr pad;
+    bur_concat_attr concat;
+    bur_where_attr where;
+    bur_cast_attr cast;
+    bur_embedding_attr embedding;
     bur_affine_attr affine;
     bur_pow_attr pow;
     bur_reduce_attr reduce;
