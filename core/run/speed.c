@@ -3,7 +3,6 @@
 
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 enum {
     BATCH = 32,
@@ -11,7 +10,6 @@ enum {
     CLASSES = 10,
     WARM_UP = 3, /* steps: code is compiled, pages are touched, clocks rise */
     LEAST_STEPS = 3,
-    MOST_STEPS = 1000,
 };
 static const int64_t MEASURE_NS = 200000000, WARM_UP_NS = 500000000, SLOW_NS = 2000000000;
 
@@ -23,7 +21,6 @@ typedef struct trial {
     bur_session *session;
     float *x, *state;
     int32_t *labels;
-    int64_t *step_ns;
 } trial;
 
 /* ---- the network ---- */
@@ -123,8 +120,7 @@ static bur_status make_samples(trial *t, bur_context *context)
     enum { VALUES = BATCH * SIDE * SIDE };
     t->x = bur_alloc_array(context, VALUES, sizeof *t->x);
     t->labels = bur_alloc_array(context, BATCH, sizeof *t->labels);
-    t->step_ns = bur_alloc_array(context, MOST_STEPS, sizeof *t->step_ns);
-    if (t->x == NULL || t->labels == NULL || t->step_ns == NULL)
+    if (t->x == NULL || t->labels == NULL)
         return BUR_E_NOMEM;
     fill_random(t->x, VALUES, UINT32_MAX, 1);
     for (int32_t i = 0; i < BATCH; i++)
@@ -172,26 +168,22 @@ static bur_status step(int64_t *ns, const trial *t)
     return BUR_OK;
 }
 
-static int compare(const void *a, const void *b)
-{
-    const int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-    return (x > y) - (x < y);
-}
-
+/* By the least of the steps: what else the machine does makes a step longer, and the answer is
+ * kept. */
 static bur_status run(double *samples_per_s, const trial *t)
 {
-    int64_t ns = 0, spent_ns = 0;
+    int64_t ns = 0, spent_ns = 0, least_ns = INT64_MAX;
     int32_t n = 0;
     for (int32_t i = 0; i < WARM_UP && spent_ns < WARM_UP_NS; i++, spent_ns += ns)
         BUR_TRY(step(&ns, t));
-    for (spent_ns = 0; n < MOST_STEPS; spent_ns += ns) {
+    for (spent_ns = 0;; spent_ns += ns) {
         if (n >= LEAST_STEPS ? spent_ns >= MEASURE_NS : n > 0 && spent_ns >= SLOW_NS)
             break;
         BUR_TRY(step(&ns, t));
-        t->step_ns[n++] = ns;
+        least_ns = ns < least_ns ? ns : least_ns;
+        n++;
     }
-    qsort(t->step_ns, (size_t)n, sizeof *t->step_ns, compare);
-    *samples_per_s = BATCH / (1e-9 * (double)t->step_ns[n / 2]);
+    *samples_per_s = BATCH / (1e-9 * (double)least_ns);
     return BUR_OK;
 }
 
@@ -207,7 +199,7 @@ bur_status bur__speed_measure(double *samples_per_s, bur_device *device)
     bur_plan_destroy(t.plan);
     bur_graph_destroy(t.graph);
     bur_recipe_destroy(t.recipe);
-    void *const arrays[] = {t.x, t.state, t.labels, t.step_ns};
+    void *const arrays[] = {t.x, t.state, t.labels};
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
         bur_free(context, arrays[i]);
     return status;
