@@ -44,6 +44,21 @@ bur_layer bur_max_pooling2d(int32_t window)
     return (bur_layer){.kind = BUR_LAYER_MAX_POOLING2D, .kernel = {window, window}};
 }
 
+bur_layer bur_average_pooling2d(int32_t window)
+{
+    return (bur_layer){.kind = BUR_LAYER_AVERAGE_POOLING2D, .kernel = {window, window}};
+}
+
+bur_layer bur_global_average_pooling2d(void)
+{
+    return (bur_layer){.kind = BUR_LAYER_GLOBAL_AVERAGE_POOLING2D};
+}
+
+bur_layer bur_global_max_pooling2d(void)
+{
+    return (bur_layer){.kind = BUR_LAYER_GLOBAL_MAX_POOLING2D};
+}
+
 bur_layer bur_flatten(void)
 {
     return (bur_layer){.kind = BUR_LAYER_FLATTEN};
@@ -62,6 +77,16 @@ bur_layer bur_activate(bur_activation activation)
 bur_layer bur_add(bur_activation activation)
 {
     return (bur_layer){.kind = BUR_LAYER_ADD, .activation = activation};
+}
+
+bur_layer bur_multiply(bur_activation activation)
+{
+    return (bur_layer){.kind = BUR_LAYER_MULTIPLY, .activation = activation};
+}
+
+bur_layer bur_concatenate(void)
+{
+    return (bur_layer){.kind = BUR_LAYER_CONCATENATE};
 }
 
 static bur_status check_positive(const char *what, int32_t value)
@@ -312,10 +337,12 @@ static bur_status build_conv2d_transpose(const bur_layer *layer, const char *nam
     return add_bias_activation(layer, name, recipe, value);
 }
 
-static bur_status build_max_pooling2d(const bur_layer *layer, const char *name, bur_recipe *recipe,
-                                      bur_ref *value)
+static bur_status build_pooling2d(const bur_layer *layer, const char *name, bur_recipe *recipe,
+                                  bur_ref *value)
 {
     (void)name;
+    const bur_op op =
+        layer->kind == BUR_LAYER_MAX_POOLING2D ? BUR_OP_max_pool2d : BUR_OP_avg_pool2d;
     const bur_shape x = bur_recipe_desc(recipe, *value)->shape;
     BUR_TRY(check_image("pooling", &x));
     bur_attr attr = {.none = {0}};
@@ -326,7 +353,20 @@ static bur_status build_max_pooling2d(const bur_layer *layer, const char *name, 
                  &attr.pool2d.pad[2 * i + 1]);
     }
     const bur_ref input = *value;
-    return bur_recipe_apply(recipe, BUR_OP_max_pool2d, &attr, &input, 1, value);
+    return bur_recipe_apply(recipe, op, &attr, &input, 1, value);
+}
+
+static bur_status build_global_pooling2d(const bur_layer *layer, const char *name,
+                                         bur_recipe *recipe, bur_ref *value)
+{
+    (void)name;
+    const bur_ref input = *value;
+    BUR_TRY(check_image("pooling", &bur_recipe_desc(recipe, input)->shape));
+    return bur_recipe_apply(recipe,
+                            layer->kind == BUR_LAYER_GLOBAL_MAX_POOLING2D
+                                ? BUR_OP_global_max_pool2d
+                                : BUR_OP_global_avg_pool2d,
+                            NULL, &input, 1, value);
 }
 
 static bur_status build_flatten(const bur_layer *layer, const char *name, bur_recipe *recipe,
@@ -358,17 +398,28 @@ static bur_status build_activation(const bur_layer *layer, const char *name, bur
     return add_bias_activation(&bare, name, recipe, value);
 }
 
-static bur_status join_add(const bur_layer *layer, const char *name, bur_recipe *recipe,
-                           const bur_ref *inputs, int32_t n_inputs, bur_ref *out)
+/* Sums and products of more than two values go from left to right. */
+static bur_status join_pairs(const bur_layer *layer, const char *name, bur_recipe *recipe,
+                             const bur_ref *inputs, int32_t n_inputs, bur_ref *out)
 {
+    const bur_op op = layer->kind == BUR_LAYER_ADD ? BUR_OP_add : BUR_OP_mul;
     bur_ref sum = inputs[0];
     for (int32_t i = 1; i < n_inputs; i++) {
         const bur_ref both[2] = {sum, inputs[i]};
-        BUR_TRY(bur_recipe_apply(recipe, BUR_OP_add, NULL, both, 2, &sum));
+        BUR_TRY(bur_recipe_apply(recipe, op, NULL, both, 2, &sum));
     }
     BUR_TRY(build_activation(layer, name, recipe, &sum));
     *out = sum;
     return BUR_OK;
+}
+
+static bur_status join_concatenate(const bur_layer *layer, const char *name, bur_recipe *recipe,
+                                   const bur_ref *inputs, int32_t n_inputs, bur_ref *out)
+{
+    (void)layer;
+    (void)name;
+    const bur_attr attr = {.concat = {.axis = -1}};
+    return bur_recipe_apply(recipe, BUR_OP_concat, &attr, inputs, n_inputs, out);
 }
 
 static const bur_layer_kind_info kinds[BUR_LAYER_COUNT] = {
@@ -378,11 +429,19 @@ static const bur_layer_kind_info kinds[BUR_LAYER_COUNT] = {
                                     build_depthwise, NULL},
     [BUR_LAYER_CONV2D_TRANSPOSE] = {"Conv2DTranspose", "conv_transpose", check_conv2d,
                                     build_conv2d_transpose, NULL},
-    [BUR_LAYER_MAX_POOLING2D] = {"MaxPooling2D", "pool", check_window, build_max_pooling2d, NULL},
+    [BUR_LAYER_MAX_POOLING2D] = {"MaxPooling2D", "pool", check_window, build_pooling2d, NULL},
+    [BUR_LAYER_AVERAGE_POOLING2D] = {"AveragePooling2D", "average_pool", check_window,
+                                     build_pooling2d, NULL},
+    [BUR_LAYER_GLOBAL_AVERAGE_POOLING2D] = {"GlobalAveragePooling2D", "global_average",
+                                            check_nothing, build_global_pooling2d, NULL},
+    [BUR_LAYER_GLOBAL_MAX_POOLING2D] = {"GlobalMaxPooling2D", "global_max", check_nothing,
+                                        build_global_pooling2d, NULL},
     [BUR_LAYER_FLATTEN] = {"Flatten", "flatten", check_nothing, build_flatten, NULL},
     [BUR_LAYER_DROPOUT] = {"Dropout", "dropout", check_dropout, build_dropout, NULL},
     [BUR_LAYER_ACTIVATION] = {"Activation", "activation", check_activation, build_activation, NULL},
-    [BUR_LAYER_ADD] = {"Add", "add", check_activation, NULL, join_add},
+    [BUR_LAYER_ADD] = {"Add", "add", check_activation, NULL, join_pairs},
+    [BUR_LAYER_MULTIPLY] = {"Multiply", "multiply", check_activation, NULL, join_pairs},
+    [BUR_LAYER_CONCATENATE] = {"Concatenate", "concatenate", check_nothing, NULL, join_concatenate},
 };
 
 /* ---- in a recipe ---- */

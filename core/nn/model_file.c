@@ -152,6 +152,8 @@ static bur_status read_initializer(const model_file *m, bur_yaml_node node, void
 #define KIND(name) (UINT64_C(1) << BUR_LAYER_##name)
 #define FILTERS    (KIND(CONV2D) | KIND(CONV2D_TRANSPOSE))
 #define CONVS      (FILTERS | KIND(DEPTHWISE_CONV2D))
+#define ACTIVATED  (KIND(ACTIVATION) | KIND(ADD) | KIND(MULTIPLY))
+#define POOLS      (KIND(MAX_POOLING2D) | KIND(AVERAGE_POOLING2D))
 #define WEIGHTED   (KIND(DENSE) | CONVS)
 
 /* Which kinds of layer have a setting, and where it goes. */
@@ -164,16 +166,14 @@ static const struct {
     {"units", KIND(DENSE), read_units, offsetof(bur_layer, units)},
     {"filters", FILTERS, read_int, offsetof(bur_layer, units)},
     {"kernel_size", CONVS, read_pair, offsetof(bur_layer, kernel)},
-    {"pool_size", KIND(MAX_POOLING2D), read_pair, offsetof(bur_layer, kernel)},
-    {"strides", CONVS | KIND(MAX_POOLING2D), read_pair, offsetof(bur_layer, stride)},
-    {"padding", CONVS | KIND(MAX_POOLING2D), read_padding, 0},
+    {"pool_size", POOLS, read_pair, offsetof(bur_layer, kernel)},
+    {"strides", CONVS | POOLS, read_pair, offsetof(bur_layer, stride)},
+    {"padding", CONVS | POOLS, read_padding, 0},
     {"dilation_rate", CONVS, read_pair, offsetof(bur_layer, dilation)},
     {"groups", FILTERS, read_int, offsetof(bur_layer, groups)},
-    {"activation", WEIGHTED | KIND(ACTIVATION) | KIND(ADD), read_activation,
-     offsetof(bur_layer, activation)},
-    {"alpha", WEIGHTED | KIND(ACTIVATION) | KIND(ADD), read_real, offsetof(bur_layer, alpha)},
-    {"negative_slope", WEIGHTED | KIND(ACTIVATION) | KIND(ADD), read_real,
-     offsetof(bur_layer, alpha)},
+    {"activation", WEIGHTED | ACTIVATED, read_activation, offsetof(bur_layer, activation)},
+    {"alpha", WEIGHTED | ACTIVATED, read_real, offsetof(bur_layer, alpha)},
+    {"negative_slope", WEIGHTED | ACTIVATED, read_real, offsetof(bur_layer, alpha)},
     {"rate", KIND(DROPOUT), read_real, offsetof(bur_layer, rate)},
     {"use_bias", WEIGHTED, read_no_bias, offsetof(bur_layer, no_bias)},
     {"kernel_initializer", WEIGHTED, read_initializer, offsetof(bur_layer, weight_initializer)},

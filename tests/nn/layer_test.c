@@ -146,3 +146,34 @@ static void test_nn_layer__what_does_not_fit_names_the_layer(void **state)
     bur_recipe_destroy(recipe);
     bur_context_destroy(context);
 }
+
+/* Squeeze and excite: a gate per channel from the whole image; and two kinds of pooling side by
+ * side. */
+static void test_nn_layer__gates_and_pools_have_the_shapes_of_keras(void **state)
+{
+    (void)state;
+    bur_context *context = NULL;
+    bur_ref x = -1, gate = -1, gated = -1, out = -1;
+    assert_ok(bur_context_create(&context, NULL));
+    bur_recipe *recipe = start(context, &x);
+    assert_ok(put(recipe, bur_conv2d(6, 3, BUR_SAME, BUR_SILU), &x));
+    gate = x;
+    assert_ok(put(recipe, bur_global_average_pooling2d(), &gate));
+    assert_int_equal(bur_recipe_desc(recipe, gate)->shape.rank, 2);
+    gate = x;
+    assert_ok(put(recipe, bur_conv2d(6, 1, BUR_VALID, BUR_SIGMOID), &gate));
+    const bur_layer multiply = bur_multiply(BUR_LINEAR), beside = bur_concatenate();
+    assert_ok(bur_layer_apply(recipe, &multiply, (bur_ref[]){x, gate}, 2, &gated));
+    bur_ref mean = gated, most = gated;
+    assert_ok(put(recipe, bur_average_pooling2d(4), &mean));
+    assert_ok(put(recipe, bur_max_pooling2d(4), &most));
+    assert_ok(bur_layer_apply(recipe, &beside, (bur_ref[]){mean, most, mean}, 3, &out));
+    const int64_t *y = bur_recipe_desc(recipe, out)->shape.dim;
+    assert_int_equal(y[1], 7);
+    assert_int_equal(y[3], 18);
+    assert_ok(put(recipe, bur_global_max_pooling2d(), &out));
+    assert_int_equal(bur_recipe_desc(recipe, out)->shape.dim[1], 18);
+    assert_status(BUR_E_SHAPE, put(recipe, bur_global_max_pooling2d(), &out));
+    bur_recipe_destroy(recipe);
+    bur_context_destroy(context);
+}

@@ -19,10 +19,15 @@ typedef enum bur_layer_kind {
     BUR_LAYER_DEPTHWISE_CONV2D,
     BUR_LAYER_CONV2D_TRANSPOSE,
     BUR_LAYER_MAX_POOLING2D,
+    BUR_LAYER_AVERAGE_POOLING2D,
+    BUR_LAYER_GLOBAL_AVERAGE_POOLING2D,
+    BUR_LAYER_GLOBAL_MAX_POOLING2D,
     BUR_LAYER_FLATTEN,
     BUR_LAYER_DROPOUT,
     BUR_LAYER_ACTIVATION,
     BUR_LAYER_ADD,
+    BUR_LAYER_MULTIPLY,
+    BUR_LAYER_CONCATENATE,
     BUR_LAYER_COUNT
 } bur_layer_kind;
 
@@ -55,12 +60,22 @@ BUR_API bur_layer bur_conv2d_transpose(int32_t filters, int32_t kernel, int32_t 
 BUR_API bur_layer bur_depthwise_conv2d(int32_t kernel, bur_padding padding,
                                        bur_activation activation);
 BUR_API bur_layer bur_max_pooling2d(int32_t window);
+/** The mean of each window; padding does not count (Keras). */
+BUR_API bur_layer bur_average_pooling2d(int32_t window);
+/** [N, height, width, channels] to [N, channels]: the mean or the greatest of each channel. */
+BUR_API bur_layer bur_global_average_pooling2d(void);
+BUR_API bur_layer bur_global_max_pooling2d(void);
 BUR_API bur_layer bur_flatten(void);
 BUR_API bur_layer bur_dropout(float rate);
 BUR_API bur_layer bur_activate(bur_activation activation);
 
 /** The sum of two or more values of one shape, then an activation: a residual connection. */
 BUR_API bur_layer bur_add(bur_activation activation);
+
+/** The product of two or more values, broadcast as NumPy does: a gate, or squeeze and excite. */
+BUR_API bur_layer bur_multiply(bur_activation activation);
+/** Values side by side along the last dimension. */
+BUR_API bur_layer bur_concatenate(void);
 
 /** Puts a layer behind values of a recipe, in any order that a model needs: branches, residuals,
  * several inputs. *out is the layer's output. All layers but those that join values take one input.
