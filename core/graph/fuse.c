@@ -17,14 +17,10 @@ static const struct {
     bur_op row;
     bur_activation activation;
 } activations[] = {
-    {BUR_OP_relu, BUR_RELU},
-    {BUR_OP_leaky_relu, BUR_LEAKY_RELU},
-    {BUR_OP_tanh, BUR_TANH},
-    {BUR_OP_sigmoid, BUR_SIGMOID},
-    {BUR_OP_relu6, BUR_RELU6},
-    {BUR_OP_elu, BUR_ELU},
-    {BUR_OP_selu, BUR_SELU},
-    {BUR_OP_hard_sigmoid, BUR_HARD_SIGMOID},
+    {BUR_OP_relu, BUR_RELU},   {BUR_OP_leaky_relu, BUR_LEAKY_RELU},
+    {BUR_OP_tanh, BUR_TANH},   {BUR_OP_sigmoid, BUR_SIGMOID},
+    {BUR_OP_relu6, BUR_RELU6}, {BUR_OP_elu, BUR_ELU},
+    {BUR_OP_selu, BUR_SELU},   {BUR_OP_hard_sigmoid, BUR_HARD_SIGMOID},
 };
 
 static int32_t input_of(const bur_graph *graph, int32_t node, int32_t i)

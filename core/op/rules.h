@@ -59,8 +59,8 @@ int32_t bur__axis_of(int32_t axis, int32_t rank);
 /* The dimensions of x that a reduction (bur_reduce_attr) leaves out, as a bit mask. */
 uint32_t bur__reduced_axes(const bur_attr *attr, const bur_shape *x);
 
-/* Whether a fused row can have it: pointwise, and alpha leaves y the sign of x, from which gradients
- * tell it. BUR_E_ARG. */
+/* Whether a fused row can have it: pointwise, and alpha leaves y the sign of x, from which
+ * gradients tell it. BUR_E_ARG. */
 bur_status bur__op_check_activation(int32_t activation, float alpha);
 
 bur_status bur_infer_matmul(const bur_call *call, bur_desc *outputs);

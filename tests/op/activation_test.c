@@ -68,6 +68,29 @@ static void test_op_activation__far_from_zero_values_and_slopes_are_their_limits
     test_opened_destroy(&opened);
 }
 
+/* A run that diverges must show it in its loss. */
+static void test_op_activation__a_nan_stays(void **state)
+{
+    (void)state;
+    static const bur_op ops[] = {
+        BUR_OP_relu, BUR_OP_leaky_relu, BUR_OP_tanh,       BUR_OP_sigmoid,     BUR_OP_relu6,
+        BUR_OP_elu,  BUR_OP_selu,       BUR_OP_softplus,   BUR_OP_silu,        BUR_OP_gelu,
+        BUR_OP_mish, BUR_OP_gelu_tanh,  BUR_OP_hard_swish, BUR_OP_hard_sigmoid};
+    static const float x[N] = {1, NAN, 3, 4, 5, 6};
+    test_opened opened;
+    test_opened_create(&opened);
+    for (int32_t d = 0; d < opened.count; d++)
+        for (size_t i = 0; i < sizeof ops / sizeof *ops; i++) {
+            float y[N];
+            apply(opened.devices[d], ops[i], x, y);
+            for (int j = 0; j < N; j++)
+                if ((isnan(y[j]) != 0) != (j == 1))
+                    fail_msg("%s of %g is %g", bur_op_get(ops[i])->name, (double)x[j],
+                             (double)y[j]);
+        }
+    test_opened_destroy(&opened);
+}
+
 static void test_op_activation__log_softmax_of_large_logits_is_finite(void **state)
 {
     (void)state;
