@@ -285,8 +285,9 @@ BUR_CL_ROW_FUNCTIONS(matmul); /* gemm.c */
 BUR_CL_ROW_FUNCTIONS(conv2d); /* conv.c */
 BUR_CL_ROW_FUNCTIONS(conv2d_grad_x);
 BUR_CL_ROW_FUNCTIONS(conv2d_grad_w);
-BUR_CL_ROW_FUNCTIONS(optimizer); /* optimizer.c */
-BUR_CL_ROW_FUNCTIONS(arith);     /* arith.c */
+BUR_CL_ROW_FUNCTIONS(optimizer);    /* optimizer.c */
+BUR_CL_ROW_FUNCTIONS(batch_matmul); /* bmm.c */
+BUR_CL_ROW_FUNCTIONS(arith);        /* arith.c */
 BUR_CL_ROW_FUNCTIONS(unary);
 BUR_CL_ROW_FUNCTIONS(reduce_axes); /* axes.c */
 BUR_CL_ROW_FUNCTIONS(reduce_max_grad);

@@ -43,7 +43,7 @@ bur_cost bur_cost_map(const bur_call *call)
 bur_cost bur_cost_matmul(const bur_call *call)
 {
     const bur_desc *a = &call->inputs[0];
-    const double k = (double)a->shape.dim[call->attr->matmul.transpose_a ? 0 : 1];
+    const double k = (double)a->shape.dim[a->shape.rank - (call->attr->matmul.transpose_a ? 2 : 1)];
     return (bur_cost){2.0 * k * (double)bur_desc_count(&call->outputs[0]), traffic(call)};
 }
 

@@ -135,6 +135,49 @@ bur_status bur_gradient_unary(const bur_gradient_call *call)
                 &call->dx[0]);
 }
 
+/* ---- products ---- */
+
+/* Sums a gradient of y's batches over those that x has one matrix for. */
+static bur_status sum_batches(const bur_gradient_call *call, int32_t gradient, int32_t x,
+                              int32_t *out)
+{
+    const bur_shape *own = shape_of(call, x);
+    bur_shape y = *shape_of(call, call->y[0]);
+    for (int32_t i = 1; y.rank == own->rank && i <= 2; i++)
+        y.dim[y.rank - i] = own->dim[y.rank - i];
+    *out = gradient;
+    if (bur_shape_equal(own, &y))
+        return BUR_OK;
+    bur_attr attr = no_attr;
+    put_shape(&attr.reduce.rank, attr.reduce.shape, own);
+    return emit1(call, BUR_OP_reduce_sum, &attr, gradient, out);
+}
+
+/* As matmul's: dA = dy B^T and dB = A^T dy, turned where a or b was. */
+bur_status bur_gradient_batch_matmul(const bur_gradient_call *call)
+{
+    const bool ta = call->attr->matmul.transpose_a != 0, tb = call->attr->matmul.transpose_b != 0;
+    const int32_t a = call->x[0], b = call->x[1], dy = call->dy;
+    const struct {
+        int32_t left, right;
+        bool turn_left, turn_right;
+    } products[2] = {
+        {ta ? b : dy, ta ? dy : b, ta && tb, ta || !tb},
+        {tb ? dy : a, tb ? a : dy, tb || !ta, tb && ta},
+    };
+    for (int32_t i = 1; i >= 0; i--) {
+        if (!call->needs[i])
+            continue;
+        const bur_attr attr = {.matmul = {.transpose_a = products[i].turn_left,
+                                          .transpose_b = products[i].turn_right}};
+        const int32_t inputs[] = {products[i].left, products[i].right};
+        int32_t gradient = -1;
+        BUR_TRY(emit(call, BUR_OP_batch_matmul, &attr, inputs, 2, &gradient));
+        BUR_TRY(sum_batches(call, gradient, call->x[i], &call->dx[i]));
+    }
+    return BUR_OK;
+}
+
 /* ---- movement ---- */
 
 bur_status bur_gradient_transpose(const bur_gradient_call *call)

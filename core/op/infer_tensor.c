@@ -53,6 +53,37 @@ bur_status bur_infer_broadcast(const bur_call *call, bur_desc *outputs)
     return bur__infer_broadcast_from(call, 0, outputs);
 }
 
+/* Products of the matrices of the leading dimensions, which are broadcast. */
+bur_status bur_infer_batch_matmul(const bur_call *call, bur_desc *outputs)
+{
+    const bur_matmul_attr *attr = &call->attr->matmul;
+    const bur_shape *a = &call->inputs[0].shape, *b = &call->inputs[1].shape;
+    BUR_TRY(check_floats(call->inputs, 2));
+    if (attr->activation != BUR_LINEAR)
+        return bur_fail(BUR_E_ARG, "activation %" PRId32 "; the row has none", attr->activation);
+    if (a->rank < 2 || b->rank < 2)
+        return bur_fail(BUR_E_SHAPE, "matrices are needed, not %s and %s", SHAPE_OF(a),
+                        SHAPE_OF(b));
+    const int ta = attr->transpose_a != 0, tb = attr->transpose_b != 0;
+    const int64_t *rows = &a->dim[a->rank - 2], *columns = &b->dim[b->rank - 2];
+    if (rows[1 - ta] != columns[tb])
+        return bur_fail(BUR_E_SHAPE,
+                        "inner sizes differ: %" PRId64 " and %" PRId64 " (%s%s times %s%s)",
+                        rows[1 - ta], columns[tb], SHAPE_OF(a), ta ? " transposed" : "",
+                        SHAPE_OF(b), tb ? " transposed" : "");
+    bur_shape a_batch = *a, b_batch = *b;
+    for (int i = 1; i <= 2; i++)
+        a_batch.dim[a->rank - i] = b_batch.dim[b->rank - i] = 1;
+    outputs[0] = call->inputs[0];
+    bur_shape *y = &outputs[0].shape;
+    if (bur__broadcast_shape(y, &a_batch, &b_batch) != BUR_OK)
+        return bur_fail(BUR_E_SHAPE, "the matrices of %s and %s do not broadcast", SHAPE_OF(a),
+                        SHAPE_OF(b));
+    y->dim[y->rank - 2] = rows[ta];
+    y->dim[y->rank - 1] = columns[1 - tb];
+    return BUR_OK;
+}
+
 static bur_status shape_of_list(bur_shape *out, int32_t rank, const int32_t *list)
 {
     int64_t dim[BUR_MAX_RANK];

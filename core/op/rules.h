@@ -64,6 +64,7 @@ uint32_t bur__reduced_axes(const bur_attr *attr, const bur_shape *x);
 bur_status bur__op_check_activation(int32_t activation, float alpha);
 
 bur_status bur_infer_matmul(const bur_call *call, bur_desc *outputs);
+bur_status bur_infer_batch_matmul(const bur_call *call, bur_desc *outputs);
 bur_status bur_infer_bias_add(const bur_call *call, bur_desc *outputs);
 bur_status bur_infer_bias_grad(const bur_call *call, bur_desc *outputs);
 bur_status bur_infer_bias_act_grad(const bur_call *call, bur_desc *outputs);
@@ -111,6 +112,7 @@ bur_cost bur_cost_none(const bur_call *call);
 
 bur_status bur_gradient_matmul(const bur_gradient_call *call);
 bur_status bur_gradient_matmul_bias_act(const bur_gradient_call *call);
+bur_status bur_gradient_batch_matmul(const bur_gradient_call *call);
 bur_status bur_gradient_bias_add(const bur_gradient_call *call);
 bur_status bur_gradient_conv2d(const bur_gradient_call *call);
 bur_status bur_gradient_conv2d_transpose(const bur_gradient_call *call);

@@ -122,10 +122,31 @@ static void walk_concat(bur_walk *walk, const bur_call *call, int32_t input)
         walk->start[0] += call->inputs[i].shape.dim[axis] * walk->stride[0][axis];
 }
 
+/* The leading dimensions of a tensor of matrices. */
+static bur_shape batch_shape(const bur_desc *desc)
+{
+    bur_shape shape = desc->shape;
+    shape.rank -= 2;
+    return shape;
+}
+
+static void walk_batches(bur_walk *walk, const bur_call *call, int32_t input)
+{
+    (void)input;
+    const bur_shape y = batch_shape(&call->outputs[0]);
+    set_box(walk, &y);
+    add_operand(walk, &y);
+    for (int32_t i = 0; i < 2; i++) {
+        const bur_shape x = batch_shape(&call->inputs[i]);
+        add_operand(walk, &x);
+    }
+}
+
 typedef void walk_rule(bur_walk *walk, const bur_call *call, int32_t input);
 
 /* Rows that are not named here broadcast. */
 static walk_rule *const rules[BUR_OP_COUNT] = {
+    [BUR_OP_batch_matmul] = walk_batches,
     [BUR_OP_transpose] = walk_transpose,
     [BUR_OP_slice] = walk_slice,
     [BUR_OP_pad] = walk_pad,

@@ -5,6 +5,7 @@
 
 #include "arith.h"
 #include "avgpool.h"
+#include "bmm.h"
 #include "conv.h"
 #include "dropout.h"
 #include "limits.h"

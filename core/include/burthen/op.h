@@ -72,7 +72,8 @@ typedef struct bur_activation_attr {
 } bur_activation_attr;
 
 /** y = a b; a is [m,k], or [k,m] if transpose_a; b is [k,n], or [n,k] if transpose_b.
- * Fused: y = act(a b + bias). */
+ * Fused: y = act(a b + bias). batch_matmul: the same for every matrix of the leading dimensions,
+ * which are broadcast. */
 typedef struct bur_matmul_attr {
     int32_t transpose_a, transpose_b;
     int32_t activation;

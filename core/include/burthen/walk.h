@@ -31,6 +31,7 @@ typedef struct bur_walk {
  * - broadcasting rows: over the output; the output, then every input;
  * - transpose, slice: over the output; output, input. pad: over the input; output, input;
  *   concat: over input `input`; output, that input;
+ * - batch_matmul: over the output's matrices; output, inputs; strides and starts in matrices;
  * - reductions: over input 0; the output (stride 0 along reduced dimensions), input 0;
  *   reduce_max_grad: over the output; output, dy, index, and the position among the reduced
  * elements (an operand that is computed, not read). */
