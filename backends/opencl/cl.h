@@ -253,6 +253,9 @@ int64_t bur__cl_rows(const bur_desc *desc);
 /* The device's widest vector that divides the columns; 1 if that is 2. */
 int64_t bur__cl_vector_of(const bur_device_handle *device, int64_t columns);
 
+/* Into how many chunks of rows normalisation cuts its sums over them (norm.c). */
+int64_t bur__cl_row_chunks(const bur_device_info *info, int64_t rows, int64_t columns);
+
 /* A list of arguments and its length. */
 #define BUR_CL_ARGS(...)                                                                           \
     (const bur__cl_arg[]){__VA_ARGS__},                                                            \
@@ -281,6 +284,10 @@ BUR_CL_ROW_FUNCTIONS(avg_pool2d); /* avgpool.c: also both global pools */
 BUR_CL_ROW_FUNCTIONS(avg_pool2d_grad);
 BUR_CL_ROW_FUNCTIONS(norm); /* norm.c: layer, rms and group */
 BUR_CL_ROW_FUNCTIONS(norm_grad);
+BUR_CL_ROW_FUNCTIONS(batch_norm); /* batchnorm.c */
+BUR_CL_ROW_FUNCTIONS(batch_norm_grad);
+BUR_CL_ROW_FUNCTIONS(batch_norm_infer);
+BUR_CL_ROW_FUNCTIONS(running_stats);
 BUR_CL_ROW_FUNCTIONS(matmul); /* gemm.c */
 BUR_CL_ROW_FUNCTIONS(conv2d); /* conv.c */
 BUR_CL_ROW_FUNCTIONS(conv2d_grad_x);
@@ -299,6 +306,7 @@ BUR_CL_ROW_FUNCTIONS(embedding_grad);
 BUR_CL_SCRATCH_FUNCTION(embedding_grad);
 BUR_CL_SCRATCH_FUNCTION(reduce_axes);
 BUR_CL_SCRATCH_FUNCTION(norm_grad);
+BUR_CL_SCRATCH_FUNCTION(batch_norm);
 BUR_CL_SCRATCH_FUNCTION(bias_grad);
 BUR_CL_SCRATCH_FUNCTION(loss);
 BUR_CL_SCRATCH_FUNCTION(matmul);

@@ -88,18 +88,17 @@ bur_status bur__cl_bind_norm(bur_command *command, const bur_kernel *kernel,
 
 /* ---- gradient ---- */
 
-/* Into how many chunks the rows are cut for the sums over them. */
-static int64_t chunks_of(const bur_device_info *info, const norm_sizes *v)
+int64_t bur__cl_row_chunks(const bur_device_info *info, int64_t rows, int64_t columns)
 {
     const int64_t items = bur__cl_on_host(info) ? CHUNK_ITEMS_ON_HOST : CHUNK_ITEMS;
-    const int64_t most = bur__cl_divide_up(items, v->c);
-    return bur__cl_max(1, bur__cl_min(most, bur__cl_divide_up(v->rows, LEAST_CHUNK_ROWS)));
+    const int64_t most = bur__cl_divide_up(items, columns);
+    return bur__cl_max(1, bur__cl_min(most, bur__cl_divide_up(rows, LEAST_CHUNK_ROWS)));
 }
 
 size_t bur__cl_scratch_norm_grad(const bur_device_info *info, const bur_call *call)
 {
     const norm_sizes v = sizes_of(call, &call->inputs[1]);
-    return (size_t)(chunks_of(info, &v) * 2 * v.c) * sizeof(cl_float);
+    return (size_t)(bur__cl_row_chunks(info, v.rows, v.c) * 2 * v.c) * sizeof(cl_float);
 }
 
 bur_status bur__cl_build_norm_grad(bur_kernel *kernel)
@@ -113,7 +112,7 @@ bur_status bur__cl_bind_norm_grad(bur_command *command, const bur_kernel *kernel
                                   const bur_place *scratch)
 {
     const norm_sizes v = sizes_of(&kernel->call, &kernel->call.inputs[1]);
-    const int64_t chunks = chunks_of(&kernel->device->info, &v);
+    const int64_t chunks = bur__cl_row_chunks(&kernel->device->info, v.rows, v.c);
     const bur__cl_arg dy = bur__cl_f32(&inputs[0]), x = bur__cl_f32(&inputs[1]),
                       scale = bur__cl_f32(&inputs[2]), stats = bur__cl_f32(&inputs[3]),
                       partial = bur__cl_f32(scratch), cells = bur__cl_int(v.cells);

@@ -8,6 +8,7 @@ bur_status bur_gradient_norm(const bur_gradient_call *call)
     static const int32_t gradient_row[BUR_OP_COUNT] = {
         [BUR_OP_layer_norm] = BUR_OP_layer_norm_grad,
         [BUR_OP_rms_norm] = BUR_OP_rms_norm_grad,
+        [BUR_OP_batch_norm] = BUR_OP_batch_norm_grad,
         [BUR_OP_group_norm] = BUR_OP_group_norm_grad,
     };
     const bur_op op = (bur_op)gradient_row[call->op];

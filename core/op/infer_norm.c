@@ -93,3 +93,48 @@ bur_status bur_infer_norm_grad(const bur_call *call, bur_desc *outputs)
     BUR_TRY(stats_of(call, &call->inputs[1], &stats));
     return gradient_outputs(call, &stats, outputs);
 }
+
+/* ---- batch normalisation ---- */
+
+bur_status bur_infer_batch_norm_infer(const bur_call *call, bur_desc *outputs)
+{
+    const bur_desc *x = &call->inputs[0];
+    BUR_TRY(check_input(call, x, 2));
+    outputs[0] = *x;
+    return check_vectors(call, 1, call->n_inputs, x);
+}
+
+bur_status bur_infer_batch_norm(const bur_call *call, bur_desc *outputs)
+{
+    BUR_TRY(bur_infer_batch_norm_infer(call, outputs));
+    if (bur_desc_count(&call->inputs[0]) == 0)
+        return bur_fail(BUR_E_SHAPE, "input %s has no samples", SHAPE(&call->inputs[0]));
+    outputs[1] = matrix_of(&call->inputs[0], 2, channels_of(&call->inputs[0]));
+    return BUR_OK;
+}
+
+bur_status bur_infer_batch_norm_grad(const bur_call *call, bur_desc *outputs)
+{
+    const bur_desc *x = &call->inputs[1];
+    BUR_TRY(check_input(call, x, 2));
+    const bur_desc stats = matrix_of(x, 2, channels_of(x));
+    return gradient_outputs(call, &stats, outputs);
+}
+
+bur_status bur_infer_running_stats(const bur_call *call, bur_desc *outputs)
+{
+    const bur_norm_attr *attr = &call->attr->norm;
+    const bur_desc *mean = &call->inputs[0], *stats = &call->inputs[2];
+    BUR_TRY(check_input(call, mean, 1));
+    BUR_TRY(check_vectors(call, 0, 2, mean));
+    const bur_desc wanted = matrix_of(mean, 2, channels_of(mean));
+    if (!bur_shape_equal(&stats->shape, &wanted.shape))
+        return bur_fail(BUR_E_SHAPE, "statistics %s for running ones of %s", SHAPE(stats),
+                        SHAPE(mean));
+    if (!(attr->momentum >= 0 && attr->momentum <= 1) || attr->rows < 1)
+        return bur_fail(BUR_E_ARG,
+                        "momentum %g, %" PRId32 " rows; 0 to 1 and at least 1 are needed",
+                        (double)attr->momentum, attr->rows);
+    outputs[0] = outputs[1] = *mean;
+    return BUR_OK;
+}

@@ -36,8 +36,10 @@ static const bur_attr_field pool2d_fields[] = {FIELD(bur_pool2d_attr, window, fa
                                                FIELD(bur_pool2d_attr, input_size, false),
                                                FIELD(bur_pool2d_attr, count_include_pad, false),
                                                END};
-static const bur_attr_field norm_fields[] = {FIELD(bur_norm_attr, epsilon, true),
-                                             FIELD(bur_norm_attr, groups, false), END};
+static const bur_attr_field norm_fields[] = {
+    FIELD(bur_norm_attr, epsilon, true),  FIELD(bur_norm_attr, groups, false),
+    FIELD(bur_norm_attr, momentum, true), FIELD(bur_norm_attr, unbiased, false),
+    FIELD(bur_norm_attr, rows, false),    END};
 static const bur_attr_field dropout_fields[] = {FIELD(bur_dropout_attr, rate, true),
                                                 FIELD(bur_dropout_attr, node, false), END};
 static const bur_attr_field reshape_fields[] = {FIELD(bur_reshape_attr, rank, false),
@@ -83,7 +85,8 @@ static const bur_op_info infos[BUR_OP_COUNT] = {
                         .flags = flags_,                                                           \
                         .fields = attr_##_fields,                                                  \
                         .examples = examples_,                                                     \
-                        .has_gradient = !((flags_) & (BUR_OP_BACKWARD | BUR_OP_UPDATE))},
+                        .has_gradient =                                                            \
+                            !((flags_) & (BUR_OP_BACKWARD | BUR_OP_UPDATE | BUR_OP_NO_GRADIENT))},
 #include "ops.def"
 #undef BUR_OP_ROW
 };

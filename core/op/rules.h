@@ -103,6 +103,10 @@ bur_status bur_infer_optimizer(const bur_call *call, bur_desc *outputs);
 /* infer_norm.c */
 bur_status bur_infer_norm(const bur_call *call, bur_desc *outputs);
 bur_status bur_infer_norm_grad(const bur_call *call, bur_desc *outputs);
+bur_status bur_infer_batch_norm(const bur_call *call, bur_desc *outputs);
+bur_status bur_infer_batch_norm_grad(const bur_call *call, bur_desc *outputs);
+bur_status bur_infer_batch_norm_infer(const bur_call *call, bur_desc *outputs);
+bur_status bur_infer_running_stats(const bur_call *call, bur_desc *outputs);
 
 bur_cost bur_cost_matmul(const bur_call *call);
 bur_cost bur_cost_map(const bur_call *call);

@@ -157,6 +157,8 @@ static void test_op_infer__shapes_that_do_not_fit_are_both_named(void **state)
         {BUR_OP_matmul_bias_act, "", {"5x7", "7x3", "4"}, BUR_E_SHAPE, "4", "3"},
         {BUR_OP_bias_add, "", {"5x7", "5"}, BUR_E_SHAPE, "5", "7"},
         {BUR_OP_add, "", {"3x4", "4x3"}, BUR_E_SHAPE, "3x4", "4x3"},
+        {BUR_OP_batch_norm_grad, "", {"5x7", "5x7", "7", "2x5"}, BUR_E_SHAPE, "2x5", "2x7"},
+        {BUR_OP_running_stats, "rows=3", {"7", "7", "2x5"}, BUR_E_SHAPE, "2x5", "7"},
         {BUR_OP_layer_norm, "", {"2x5x3", "3", "5"}, BUR_E_SHAPE, "5", "2x5x3"},
         {BUR_OP_group_norm, "groups=4", {"2x5x7x6", "6", "6"}, BUR_E_SHAPE, "4", "2x5x7x6"},
         {BUR_OP_rms_norm_grad, "", {"5x7", "5x7", "7", "2x5"}, BUR_E_SHAPE, "2x5", "1x5"},

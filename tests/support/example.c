@@ -132,6 +132,14 @@ static double positive(const test_example *example, int32_t input, int64_t i, do
     return u + 1.0625;
 }
 
+/* Variances; of statistics [2, c] the second half. */
+static double variance(const test_example *example, int32_t input, int64_t i, double u)
+{
+    const bur_desc *desc = &example->inputs[input];
+    const bool is_mean = desc->shape.rank == 2 && i < bur_desc_count(desc) / 2;
+    return is_mean ? u / 4 : 0.25 + u * u;
+}
+
 static const struct value_row {
     bur_op op;
     int32_t input; /* -1: every one */
@@ -185,6 +193,10 @@ static const struct value_row {
     {BUR_OP_adagrad, -1, squares, squares},
     {BUR_OP_cast, 0, spread, without_zeros},
     {BUR_OP_adam, -1, adam, adam},
+    {BUR_OP_batch_norm_grad, 3, variance, variance},
+    {BUR_OP_batch_norm_infer, 4, variance, variance},
+    {BUR_OP_running_stats, 1, variance, variance},
+    {BUR_OP_running_stats, 2, variance, variance},
 };
 
 static value_rule *find_rule(bur_op op, int32_t input, test_texture texture)

@@ -6,6 +6,7 @@
 #include "arith.h"
 #include "avgpool.h"
 #include "bmm.h"
+#include "batchnorm.h"
 #include "conv.h"
 #include "dropout.h"
 #include "limits.h"

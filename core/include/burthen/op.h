@@ -105,10 +105,14 @@ typedef struct bur_pool2d_attr {
 /** layer_norm, group_norm: y = (x - mean) / sqrt(var + epsilon) scale + shift, with mean and biased
  * variance over the last dimension, or over the positions and the channels of one group of a sample
  * (Ba et al. 2016; Wu and He 2018). rms_norm: y = x / sqrt(mean of x^2 + epsilon) scale (Zhang and
- * Sennrich 2019). */
+ * Sennrich 2019). batch_norm: over all positions of all samples, for each channel (Ioffe and
+ * Szegedy 2015); running_stats: running += momentum (batch's - running). */
 typedef struct bur_norm_attr {
-    float epsilon;  /* 0: 1e-5, PyTorch's */
-    int32_t groups; /* group_norm: divides the channels; 0: 1 */
+    float epsilon;    /* 0: 1e-5, PyTorch's */
+    int32_t groups;   /* group_norm: divides the channels; 0: 1 */
+    float momentum;   /* running_stats: the batch's share, 1 - Keras' momentum; 0: 0.1, PyTorch's */
+    int32_t unbiased; /* running_stats: the running variance is of rows - 1 (PyTorch) */
+    int32_t rows;     /* running_stats: elements per channel in the batch */
 } bur_norm_attr;
 
 typedef struct bur_dropout_attr {
@@ -276,7 +280,9 @@ enum bur_op_flag {
     BUR_OP_VIEW = 4,     /* output shares the input's memory; no kernel */
     BUR_OP_RANDOM = 8,
     BUR_OP_LOSS = 16,
-    BUR_OP_UPDATE = 32, /* multi-tensor: changes inputs in place, has no output */
+    BUR_OP_UPDATE = 32,       /* multi-tensor: changes inputs in place, has no output */
+    BUR_OP_BATCH = 64,        /* the result for one sample depends on the others of its batch */
+    BUR_OP_NO_GRADIENT = 128, /* of running statistics: stands in no graph that is differentiated */
 };
 
 enum bur_op_keep {
