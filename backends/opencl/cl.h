@@ -298,7 +298,8 @@ BUR_CL_ROW_FUNCTIONS(arith);        /* arith.c */
 BUR_CL_ROW_FUNCTIONS(unary);
 BUR_CL_ROW_FUNCTIONS(reduce_axes); /* axes.c */
 BUR_CL_ROW_FUNCTIONS(reduce_max_grad);
-BUR_CL_ROW_FUNCTIONS(copy); /* move.c */
+BUR_CL_ROW_FUNCTIONS(copy);   /* move.c */
+BUR_CL_ROW_FUNCTIONS(resize); /* resize.c */
 BUR_CL_ROW_FUNCTIONS(where);
 BUR_CL_ROW_FUNCTIONS(cast);
 BUR_CL_ROW_FUNCTIONS(embedding);

@@ -255,6 +255,17 @@ bur_status bur_gradient_where(const bur_gradient_call *call)
     return BUR_OK;
 }
 
+bur_status bur_gradient_resize(const bur_gradient_call *call)
+{
+    const bur_shape *x = shape_of(call, call->x[0]);
+    bur_attr attr = *call->attr;
+    for (int i = 0; i < 2; i++) {
+        attr.resize.size[i] = 0;
+        attr.resize.input_size[i] = (int32_t)x->dim[1 + i];
+    }
+    return emit1(call, BUR_OP_resize_grad, &attr, call->dy, &call->dx[0]);
+}
+
 /* Integers have no gradient. */
 bur_status bur_gradient_cast(const bur_gradient_call *call)
 {

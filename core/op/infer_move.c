@@ -1,4 +1,5 @@
-/* Shape rules of rows that move elements: transpose, slice, pad, concat, where, cast, embedding. */
+/* Shape rules of rows that move elements: transpose, slice, pad, concat, where, cast, embedding,
+ * resize. */
 #include "rules.h"
 
 #include <inttypes.h>
@@ -184,4 +185,38 @@ bur_status bur_infer_embedding_grad(const bur_call *call, bur_desc *outputs)
                         SHAPE_OF(&ids->shape));
     outputs[0] = bur_desc_make((bur_dtype)dy->dtype, &table);
     return BUR_OK;
+}
+
+static bur_status resized(const bur_call *call, const char *what, const int32_t *size,
+                          bur_desc *outputs)
+{
+    const bur_desc *x = &call->inputs[0];
+    const int32_t mode = call->attr->resize.mode;
+    BUR_TRY(check_float(x));
+    if (x->shape.rank != 4 || x->shape.dim[1] < 1 || x->shape.dim[2] < 1)
+        return bur_fail(BUR_E_SHAPE, "images [n, y, x, c] are needed, not %s", SHAPE_OF(&x->shape));
+    if (mode != BUR_NEAREST && mode != BUR_BILINEAR)
+        return bur_fail(BUR_E_ARG, "mode %" PRId32 " is not %d or %d", mode, BUR_NEAREST,
+                        BUR_BILINEAR);
+    if (size[0] < 1 || size[1] < 1)
+        return bur_fail(BUR_E_ARG, "%s %" PRId32 ",%" PRId32 " for images %s", what, size[0],
+                        size[1], SHAPE_OF(&x->shape));
+    outputs[0] = *x;
+    for (int i = 0; i < 2; i++) {
+        if (x->shape.dim[1 + i] > 1 << 14 || size[i] > 1 << 14) /* places are exact in int */
+            return bur_fail(BUR_E_RANGE, "%s to %" PRId32 ",%" PRId32 ": %d is the largest size",
+                            SHAPE_OF(&x->shape), size[0], size[1], 1 << 14);
+        outputs[0].shape.dim[1 + i] = size[i];
+    }
+    return BUR_OK;
+}
+
+bur_status bur_infer_resize(const bur_call *call, bur_desc *outputs)
+{
+    return resized(call, "size", call->attr->resize.size, outputs);
+}
+
+bur_status bur_infer_resize_grad(const bur_call *call, bur_desc *outputs)
+{
+    return resized(call, "input_size", call->attr->resize.input_size, outputs);
 }

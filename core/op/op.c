@@ -53,6 +53,9 @@ static const bur_attr_field pad_fields[] = {FIELD(bur_pad_attr, before, false),
                                             FIELD(bur_pad_attr, after, false),
                                             FIELD(bur_pad_attr, value, true), END};
 static const bur_attr_field concat_fields[] = {FIELD(bur_concat_attr, axis, false), END};
+static const bur_attr_field resize_fields[] = {FIELD(bur_resize_attr, size, false),
+                                               FIELD(bur_resize_attr, mode, false),
+                                               FIELD(bur_resize_attr, input_size, false), END};
 static const bur_attr_field where_fields[] = {FIELD(bur_where_attr, invert, false), END};
 static const bur_attr_field cast_fields[] = {FIELD(bur_cast_attr, dtype, false), END};
 static const bur_attr_field embedding_fields[] = {FIELD(bur_embedding_attr, rows, false), END};

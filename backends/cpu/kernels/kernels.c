@@ -18,6 +18,7 @@
 #include "optimizer.h"
 #include "pool.h"
 #include "reduce.h"
+#include "resize.h"
 #include "rows.h"
 
 #define TABLE_OF(isa)  bur__cpu_entries_##isa

@@ -180,6 +180,16 @@ typedef struct bur_concat_attr {
     int32_t axis; /* negative counts from the end */
 } bur_concat_attr;
 
+/** Images to another size, with half-pixel centres: place o of the result lies at
+ * (o + 1/2) in / out - 1/2 of the input, at least 0. nearest takes the pixel around it (PyTorch's
+ * nearest-exact), bilinear weighs the two beside it (PyTorch's align_corners=False). */
+enum { BUR_NEAREST, BUR_BILINEAR };
+typedef struct bur_resize_attr {
+    int32_t size[2]; /* y, x of the result */
+    int32_t mode;
+    int32_t input_size[2]; /* resize_grad: y, x of the forward input */
+} bur_resize_attr;
+
 /** where(mask, a[, b]): a where mask is not 0, else b, or 0 without b; the other way round with
  * `invert`. */
 typedef struct bur_where_attr {
@@ -235,6 +245,7 @@ typedef union bur_attr {
     bur_slice_attr slice;
     bur_pad_attr pad;
     bur_concat_attr concat;
+    bur_resize_attr resize;
     bur_where_attr where;
     bur_cast_attr cast;
     bur_embedding_attr embedding;
