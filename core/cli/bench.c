@@ -237,36 +237,6 @@ static const cli_column columns[] = {
     {0},
 };
 
-static const cli_column breakdown_columns[] = {
-    {"op", "OPERATOR", CLI_CELL_TEXT},
-    {"ms", "ms", CLI_CELL_MS},
-    {"percent", "%", CLI_CELL_NUMBER},
-    {"gflops", "GFLOP/s", CLI_CELL_NUMBER},
-    {"gbs", "GB/s", CLI_CELL_NUMBER},
-    {"percent_of_limit", "% OF LIMIT", CLI_CELL_NUMBER},
-    {0},
-};
-
-static void print_breakdowns(const json_t *result)
-{
-    size_t i = 0;
-    const json_t *row = NULL;
-    json_array_foreach(json_object_get(result, "results"), i, row)
-    {
-        if (!json_is_array(json_object_get(row, "breakdown")))
-            continue;
-        printf("\n%s on %s, batch %" JSON_INTEGER_FORMAT ", by operator:\n",
-               json_string_value(json_object_get(row, "model")),
-               json_string_value(json_object_get(row, "device")),
-               json_integer_value(json_object_get(row, "batch")));
-        cli_output(CLI_TABLE, json_incref((json_t *)(uintptr_t)row), "breakdown",
-                   breakdown_columns);
-        printf("the parts account for %.1f%% of a step of %.3f ms\n",
-               json_number_value(json_object_get(row, "accounted_percent")),
-               json_number_value(json_object_get(row, "profiled_step_ms")));
-    }
-}
-
 /* Below 1: faster than before. */
 static void compare_rows(const bench *b)
 {
@@ -302,7 +272,7 @@ static int run_bench(bench *b)
     json_incref(result);
     code = cli_output(app->options.format, result, "results", columns);
     if (code == CLI_DONE && app->options.format == CLI_TABLE)
-        print_breakdowns(result);
+        cli_bench_print_profiles(result);
     json_decref(result);
     app->progress = NULL;
     if (code == CLI_DONE && b->good == 0)

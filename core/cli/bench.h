@@ -30,6 +30,21 @@ typedef struct cli_model_bench {
 bur_status cli_bench_model(json_t *rows, cli_app *app, bur_device *device,
                            const cli_model_bench *what);
 
+/* A bound session and what a step of it takes. */
+typedef struct cli_profiled {
+    bur_device *device;
+    bur_session *session;
+    const void *x, *target; /* of all parts; target NULL: forward passes */
+    const bur_scalars *scalars;
+    int64_t parts;
+} cli_profiled;
+
+/* Profiles steps: sets "breakdown" (by operator, longest first), "kernels" (in the order of the
+ * step), "profiled_step_ms" and "accounted_percent" (what the parts are of the whole) of `row`. */
+bur_status cli_bench_profile(json_t *row, const cli_profiled *what);
+/* Prints the profiles among the rows of a result: by operator, then the kernels that matter. */
+void cli_bench_print_profiles(const json_t *result);
+
 /* --compare: reads the rows of an earlier `bench --json` before anything is measured; *out is yours
  * to json_decref. Gives the exit code. */
 int cli_bench_compare_open(json_t **out, const char *path);

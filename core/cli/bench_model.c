@@ -6,8 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { PROFILE_RUNS = 51 };
-
 typedef struct stepping {
     const cli_model_bench *what;
     bur_context *context;
@@ -105,72 +103,6 @@ static bur_status prepare(stepping *s)
     return make_samples(s);
 }
 
-/* What one operator, or the host, took in a step. */
-typedef struct share {
-    double ns;
-    double least_s; /* within the device's limits */
-    bur_cost cost;
-} share;
-
-static void sum_by_operator(share shares[BUR_OP_COUNT + 1], const bur_profile_row *rows,
-                            int32_t count, const bur_limits *limits)
-{
-    for (int32_t i = 0; i < count; i++) {
-        share *s = &shares[rows[i].op];
-        s->ns += (double)rows[i].ns;
-        s->cost.flop += (double)rows[i].runs * rows[i].cost.flop;
-        s->cost.bytes += (double)rows[i].runs * rows[i].cost.bytes;
-        s->least_s += (double)rows[i].runs * bur_limits_least_s(limits, rows[i].cost);
-    }
-}
-
-static json_t *share_json(const share *s, int32_t op, double step_ns)
-{
-    const bool is_host = op == BUR_OP_COUNT;
-    return json_pack("{ss so so so so so}", "op", is_host ? "(host)" : bur_op_get((bur_op)op)->name,
-                     "ms", cli_real(s->ns * 1e-6), "percent", cli_real(100 * s->ns / step_ns),
-                     "gflops", is_host ? json_null() : cli_real(s->cost.flop / s->ns), "gbs",
-                     is_host ? json_null() : cli_real(s->cost.bytes / s->ns), "percent_of_limit",
-                     s->least_s > 0 ? cli_real(100 * s->least_s / s->ns * 1e9) : json_null());
-}
-
-/* The profile summed by operator, longest first, and what the parts are of the whole step:
- * "breakdown" and "accounted_percent" of `row`. */
-static bur_status add_breakdown(json_t *row, stepping *s)
-{
-    bur_limits limits = {0};
-    share shares[BUR_OP_COUNT + 1] = {{0}};
-    double sum_ns = 0;
-    int32_t count = 0;
-    int64_t step_ns = 0;
-    const int32_t capacity = bur_session_profile_rows(s->session);
-    bur_profile_row *rows = bur_alloc_array(s->context, (size_t)capacity, sizeof *rows);
-    bur_status status = rows == NULL ? BUR_E_NOMEM : bur_device_measure_limits(s->device, &limits);
-    if (status == BUR_OK || status == BUR_E_UNSUPPORTED)
-        status =
-            bur_session_profile(s->session, s->x, s->what->infer ? NULL : s->labels, &s->scalars,
-                                s->parts, PROFILE_RUNS, rows, capacity, &count, &step_ns);
-    if (status == BUR_OK)
-        sum_by_operator(shares, rows, count, &limits);
-    bur_free(s->context, rows);
-    BUR_TRY(status);
-    json_t *breakdown = json_array();
-    for (;;) {
-        int32_t op = 0;
-        for (int32_t i = 1; i <= BUR_OP_COUNT; i++)
-            op = shares[i].ns > shares[op].ns ? i : op;
-        if (shares[op].ns <= 0)
-            break;
-        json_array_append_new(breakdown, share_json(&shares[op], op, (double)step_ns));
-        sum_ns += shares[op].ns;
-        shares[op].ns = 0;
-    }
-    json_object_set_new(row, "breakdown", breakdown);
-    json_object_set_new(row, "profiled_step_ms", cli_real((double)step_ns * 1e-6));
-    json_object_set_new(row, "accounted_percent", cli_real(100 * sum_ns / (double)step_ns));
-    return BUR_OK;
-}
-
 static bur_status add_row(json_t *rows, stepping *s)
 {
     const cli_model_bench *what = s->what;
@@ -186,7 +118,11 @@ static bur_status add_row(json_t *rows, stepping *s)
         "measured_peak_bytes", (json_int_t)bur_device_peak_bytes(s->device), "breakdown",
         json_null(), "runs", timing.runs);
     json_array_append_new(rows, row);
-    return what->profile ? add_breakdown(row, s) : BUR_OK;
+    if (!what->profile)
+        return BUR_OK;
+    const cli_profiled profiled = {s->device,   s->session, s->x, what->infer ? NULL : s->labels,
+                                   &s->scalars, s->parts};
+    return cli_bench_profile(row, &profiled);
 }
 
 bur_status cli_bench_model(json_t *rows, cli_app *app, bur_device *device,
