@@ -101,7 +101,7 @@ inline int row_argmax(global const float *in, int columns)
 #define LOSS_BINARY_CROSS_ENTROPY 5
 #define LEAST_PROBABILITY          1e-7f
 
-/* Per sample: partial[2 row] the loss, partial[2 row + 1] the metric; dx if GRADIENT is defined.
+/* Per sample: partial[3 row] the loss, then the metric, then its weight; dx if GRADIENT is defined.
  * A label outside the classes reads nothing and gives NaN as loss and gradient. */
 kernel void loss_rows(global const float *x, ulong x_at,
 #if LOSS >= LOSS_MSE
@@ -182,10 +182,95 @@ kernel void loss_rows(global const float *x, ulong x_at,
         metric = row_argmax(in, columns) == wanted ? 1.0f : 0.0f;
 #endif
     if (lane == 0) {
-        partial[partial_at + 2 * row] = loss;
-        partial[partial_at + 2 * row + 1] = metric;
+        partial[partial_at + 3 * row] = loss;
+        partial[partial_at + 3 * row + 1] = metric;
+        partial[partial_at + 3 * row + 2] = 1.0f;
     }
 }
+
+#ifdef TARGET
+/* The same for classes with SOFT targets (distributions), WEIGHTS of the classes, smoothing or an
+ * ignored label; see bur_loss_attr. */
+#ifdef SOFT
+#define TARGET_TYPE float
+#else
+#define TARGET_TYPE int
+#endif
+
+kernel void target_rows(global const float *x, ulong x_at, global const TARGET_TYPE *target,
+                        ulong target_at, global const scalars *step, ulong step_at,
+#ifdef WEIGHTS
+                        global const float *class_weight, ulong class_weight_at,
+#endif
+#ifdef GRADIENT
+                        global float *dx, ulong dx_at,
+#endif
+                        global float *partial, ulong partial_at, int rows, int columns,
+                        float smoothing, int ignores, int ignored_label)
+{
+    LOCAL_MEMORY(memory)
+    ROW_AND_LANE(rows)
+    global const float *in = x + x_at + (ulong)row * columns;
+    const float weight =
+        ((global const scalars *)((global const uint *)step + step_at))->inverse_weight_sum;
+#ifdef GRADIENT
+    global float *out = dx + dx_at + (ulong)row * columns;
+#endif
+#ifdef WEIGHTS
+#define CLASS_WEIGHT(c) class_weight[class_weight_at + (c)]
+#else
+#define CLASS_WEIGHT(c) 1.0f
+#endif
+#ifdef SOFT
+    global const float *wanted_row = target + target_at + (ulong)row * columns;
+    const int wanted = row_argmax(wanted_row, columns);
+    const bool known = true, ignored = false;
+    const float own = 1.0f;
+#define CLASS_TARGET(c) wanted_row[c]
+#else
+    const int wanted = target[target_at + row];
+    const bool known = wanted >= 0 && wanted < columns;
+    const bool ignored = ignores && wanted == ignored_label;
+    const float own = known ? CLASS_WEIGHT(wanted) : 1.0f;
+#define CLASS_TARGET(c) ((c) == wanted ? 1.0f : 0.0f)
+#endif
+#define PART(c) (CLASS_WEIGHT(c) * (CLASS_TARGET(c) * (1.0f - smoothing) + smoothing / columns))
+    float loss = 0.0f, total = 0.0f;
+#if LOSS == LOSS_SOFTMAX_CROSS_ENTROPY
+    float top = -INFINITY, sum = 0.0f;
+    for (int c = lane; c < columns; c += GROUP)
+        top = fmax(top, in[c]);
+    top = group_max(top, memory);
+    for (int c = lane; c < columns; c += GROUP)
+        sum += exp(in[c] - top);
+    sum = group_sum(sum, memory);
+#define CLASS_LOSS(c)     (log_sum + (top - in[c]))
+#define CLASS_GRADIENT(c) (total / sum * exp(in[c] - top) - PART(c))
+    const float log_sum = log(sum);
+#else
+#define CLASS_LOSS(c)     (in[c] < LEAST_PROBABILITY ? -log(LEAST_PROBABILITY) : -log(in[c]))
+#define CLASS_GRADIENT(c) (in[c] > LEAST_PROBABILITY ? -PART(c) / in[c] : 0.0f)
+#endif
+    for (int c = lane; c < columns; c += GROUP) {
+        const float part = PART(c);
+        total += part;
+        if (part != 0.0f) /* an impossible class may have an infinite logit */
+            loss += part * CLASS_LOSS(c);
+    }
+    loss = group_sum(loss, memory);
+    total = group_sum(total, memory);
+#ifdef GRADIENT
+    for (int c = lane; c < columns; c += GROUP)
+        out[c] = ignored ? 0.0f : !known ? NAN : CLASS_GRADIENT(c) * weight;
+#endif
+    if (lane == 0) {
+        partial[partial_at + 3 * row] = ignored ? 0.0f : known ? loss : NAN;
+        partial[partial_at + 3 * row + 1] =
+            !ignored && known && row_argmax(in, columns) == wanted ? own : 0.0f;
+        partial[partial_at + 3 * row + 2] = ignored ? 0.0f : own;
+    }
+}
+#endif
 
 /* result[4] from the samples' losses and metrics, by one group. */
 kernel void loss_result(global const float *partial, ulong partial_at, global const scalars *step,
@@ -193,20 +278,22 @@ kernel void loss_result(global const float *partial, ulong partial_at, global co
 {
     LOCAL_MEMORY(memory)
     const int lane = get_local_id(0);
-    float loss = 0.0f, metric = 0.0f;
+    float loss = 0.0f, metric = 0.0f, count = 0.0f;
     for (int row = lane; row < rows; row += GROUP) {
-        loss += partial[partial_at + 2 * row];
-        metric += partial[partial_at + 2 * row + 1];
+        loss += partial[partial_at + 3 * row];
+        metric += partial[partial_at + 3 * row + 1];
+        count += partial[partial_at + 3 * row + 2];
     }
     loss = group_sum(loss, memory);
     metric = group_sum(metric, memory);
+    count = group_sum(count, memory);
     if (lane == 0) {
         const float weight =
             ((global const scalars *)((global const uint *)step + step_at))->inverse_weight_sum;
         result[result_at] = loss * weight;
         result[result_at + 1] = loss;
         result[result_at + 2] = metric;
-        result[result_at + 3] = rows;
+        result[result_at + 3] = count;
     }
 }
 #endif

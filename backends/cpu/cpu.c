@@ -77,6 +77,8 @@ static bool type_fits(char letter, const bur_desc *desc)
         return desc->dtype == BUR_F32;
     case 'i':
         return desc->dtype == BUR_I32;
+    case 't':
+        return desc->dtype == BUR_F32 || desc->dtype == BUR_I32;
     case 'u':
         return desc->dtype == BUR_U8;
     case '*':

@@ -14,8 +14,9 @@ typedef void bur_cpu_function(const bur_command *command, int thread, int thread
 
 /* One way to carry out one operator. What is NULL is not needed. */
 typedef struct bur_cpu_entry {
-    /* Data types, one letter a tensor: f F32, i I32, u U8, * any of them, s the step scalars (I32[16]); inputs,
-     * '>', outputs. The last letter of either side holds for all that follow. */
+    /* Data types, one letter a tensor: f F32, i I32, t either, u U8, * any of them, s the step
+     * scalars (I32[16]); inputs, '>', outputs. The last letter of either side holds for all that
+     * follow. */
     const char *types;
     /* Beyond the types; a pure function. reason[BUR_TEXT_BYTES] says why not. */
     bool (*supports)(const bur_device_info *info, const bur_call *call, char *reason);

@@ -71,13 +71,23 @@ static void loss_sizes(const bur_call *call, int64_t *rows, int64_t *columns)
     *columns = *rows == 0 ? 0 : bur_desc_count(&call->inputs[0]) / *rows;
 }
 
-/* A loss and a metric per sample. */
+/* Loss, metric and weight of each sample. */
 size_t bur__cl_scratch_loss(const bur_device_info *info, const bur_call *call)
 {
     (void)info;
     int64_t rows, columns;
     loss_sizes(call, &rows, &columns);
-    return (size_t)(rows > 0 ? rows : 1) * 2 * sizeof(cl_float);
+    return (size_t)(rows > 0 ? rows : 1) * 3 * sizeof(cl_float);
+}
+
+/* Whether a loss of classes has more than a label; kernel target_rows. */
+static bool has_targets(const bur_call *call)
+{
+    const bur_loss_attr *attr = &call->attr->loss;
+    const bool classes =
+        call->op == BUR_OP_cross_entropy || call->op == BUR_OP_softmax_cross_entropy;
+    return classes && (call->inputs[1].dtype != BUR_I32 || call->n_inputs > 3 ||
+                       attr->smoothing > 0 || attr->ignores != 0);
 }
 
 /* The program of the samples has a group per row, the one of the result a group for all rows. */
@@ -94,9 +104,12 @@ bur_status bur__cl_build_loss(bur_kernel *kernel)
     int64_t rows, columns;
     loss_sizes(&kernel->call, &rows, &columns);
     char options[BUR_CL_OPTIONS_BYTES];
-    snprintf(options, sizeof options, "-DLOSS=%s -DGROUP=%d%s", names[kernel->call.op],
+    snprintf(options, sizeof options, "-DLOSS=%s -DGROUP=%d%s%s%s%s", names[kernel->call.op],
              (int)group_of(kernel->device, columns),
-             kernel->call.n_outputs > 1 ? " -DGRADIENT" : "");
+             kernel->call.n_outputs > 1 ? " -DGRADIENT" : "",
+             has_targets(&kernel->call) ? " -DTARGET" : "",
+             kernel->call.inputs[1].dtype == BUR_I32 ? "" : " -DSOFT",
+             kernel->call.n_inputs > 3 ? " -DWEIGHTS" : "");
     BUR_TRY(bur__cl_program(&kernel->program, kernel->device, "rows", options));
     snprintf(options, sizeof options, "-DLOSS=LOSS_MSE -DGROUP=%d",
              (int)group_of(kernel->device, rows));
@@ -111,19 +124,24 @@ bur_status bur__cl_bind_loss(bur_command *command, const bur_kernel *kernel,
     loss_sizes(&kernel->call, &rows, &columns);
     const int32_t group = group_of(kernel->device, columns);
     const int32_t result_group = group_of(kernel->device, rows);
-    const float delta = kernel->call.attr->loss.delta;
-    bur__cl_arg args[8];
+    const bur_loss_attr *attr = &kernel->call.attr->loss;
+    const bool targets = has_targets(&kernel->call);
+    bur__cl_arg args[11];
     int32_t n = 0;
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < kernel->call.n_inputs; i++)
         args[n++] = bur__cl_f32(&inputs[i]);
     if (kernel->call.n_outputs > 1)
         args[n++] = bur__cl_f32(&outputs[1]);
     args[n++] = bur__cl_f32(scratch);
     args[n++] = bur__cl_int(rows);
     args[n++] = bur__cl_int(columns);
-    args[n++] = bur__cl_float(delta > 0 ? delta : 1);
-    BUR_TRY(bur__cl_launch_add(command, kernel->program, "loss_rows", rows * group, local_of(group),
-                               args, n));
+    args[n++] = bur__cl_float(targets ? attr->smoothing : attr->delta > 0 ? attr->delta : 1);
+    if (targets) {
+        args[n++] = bur__cl_int(attr->ignores);
+        args[n++] = bur__cl_int(attr->ignored);
+    }
+    BUR_TRY(bur__cl_launch_add(command, kernel->program, targets ? "target_rows" : "loss_rows",
+                               rows * group, local_of(group), args, n));
     return bur__cl_launch_add(command, kernel->second, "loss_result", result_group, result_group,
                               BUR_CL_ARGS(bur__cl_f32(scratch), bur__cl_f32(&inputs[2]),
                                           bur__cl_f32(&outputs[0]), bur__cl_int(rows)));

@@ -199,18 +199,42 @@ static void loss_outputs(const bur_call *call, bur_desc *outputs)
     outputs[1] = call->inputs[0];
 }
 
+/* Smoothing, and the weights of the classes where there are any. */
+static bur_status check_class_options(const bur_call *call)
+{
+    const float smoothing = call->attr->loss.smoothing;
+    if (!(smoothing >= 0 && smoothing < 1))
+        return bur_fail(BUR_E_ARG, "smoothing %g is not in [0, 1)", (double)smoothing);
+    if (call->n_inputs == 3)
+        return BUR_OK;
+    const bur_desc *x = &call->inputs[0], *weights = &call->inputs[3];
+    if (weights->dtype != x->dtype)
+        return bur_fail(BUR_E_DTYPE, "class weights are %s, not %s",
+                        bur_dtype_name((bur_dtype)x->dtype),
+                        bur_dtype_name((bur_dtype)weights->dtype));
+    if (weights->shape.rank != 1 || weights->shape.dim[0] != last(x))
+        return bur_fail(BUR_E_SHAPE, "class weights %s for outputs %s", SHAPES(weights, x));
+    return BUR_OK;
+}
+
 bur_status bur_infer_loss_class(const bur_call *call, bur_desc *outputs)
 {
     const bur_desc *x = &call->inputs[0], *label = &call->inputs[1];
     BUR_TRY(check_floats(call, 0, 1));
     BUR_TRY(check_scalars(&call->inputs[2]));
-    if (label->dtype != BUR_I32)
-        return bur_fail(BUR_E_DTYPE, "labels are i32, not %s",
+    if (label->dtype != BUR_I32 && label->dtype != x->dtype)
+        return bur_fail(BUR_E_DTYPE, "labels are i32 and distributions %s, not %s",
+                        bur_dtype_name((bur_dtype)x->dtype),
                         bur_dtype_name((bur_dtype)label->dtype));
-    if (x->shape.rank != 2 || label->shape.rank != 1 || label->shape.dim[0] != x->shape.dim[0] ||
-        x->shape.dim[1] < 1)
-        return bur_fail(BUR_E_SHAPE, "[N, classes] and labels [N] are needed, not %s and %s",
+    const bool fits = label->dtype == BUR_I32
+                          ? label->shape.rank == 1 && label->shape.dim[0] == x->shape.dim[0]
+                          : bur_shape_equal(&label->shape, &x->shape);
+    if (x->shape.rank != 2 || !fits || x->shape.dim[1] < 1)
+        return bur_fail(BUR_E_SHAPE,
+                        "[N, classes] and labels [N] or distributions [N, classes] are needed, not "
+                        "%s and %s",
                         SHAPES(x, label));
+    BUR_TRY(check_class_options(call));
     loss_outputs(call, outputs);
     return BUR_OK;
 }

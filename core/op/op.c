@@ -44,7 +44,6 @@ static const bur_attr_field dropout_fields[] = {FIELD(bur_dropout_attr, rate, tr
                                                 FIELD(bur_dropout_attr, node, false), END};
 static const bur_attr_field reshape_fields[] = {FIELD(bur_reshape_attr, rank, false),
                                                 FIELD(bur_reshape_attr, shape, false), END};
-static const bur_attr_field loss_fields[] = {FIELD(bur_loss_attr, delta, true), END};
 static const bur_attr_field transpose_fields[] = {FIELD(bur_transpose_attr, rank, false),
                                                   FIELD(bur_transpose_attr, perm, false), END};
 static const bur_attr_field slice_fields[] = {FIELD(bur_slice_attr, begin, false),
@@ -59,6 +58,9 @@ static const bur_attr_field resize_fields[] = {FIELD(bur_resize_attr, size, fals
 static const bur_attr_field where_fields[] = {FIELD(bur_where_attr, invert, false), END};
 static const bur_attr_field cast_fields[] = {FIELD(bur_cast_attr, dtype, false), END};
 static const bur_attr_field embedding_fields[] = {FIELD(bur_embedding_attr, rows, false), END};
+static const bur_attr_field loss_fields[] = {
+    FIELD(bur_loss_attr, delta, true), FIELD(bur_loss_attr, smoothing, true),
+    FIELD(bur_loss_attr, ignores, false), FIELD(bur_loss_attr, ignored, false), END};
 static const bur_attr_field affine_fields[] = {FIELD(bur_affine_attr, scale, true),
                                                FIELD(bur_affine_attr, shift, true), END};
 static const bur_attr_field pow_fields[] = {FIELD(bur_pow_attr, exponent, true), END};

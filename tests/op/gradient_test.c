@@ -95,8 +95,8 @@ static void gradients_by_rule(const bur_call *call, void *const *x, const double
     assert_ok(evaluate(&t, call->op, call->attr, inputs, call->n_inputs, call->n_outputs, &first));
     for (int32_t i = 0; i < call->n_outputs; i++)
         outputs[i] = first + i;
-    if ((bur_op_get(call->op)->flags & BUR_OP_LOSS) != 0)
-        needs[1] = false; /* targets are data */
+    for (int32_t i = 1; i < call->n_inputs && (bur_op_get(call->op)->flags & BUR_OP_LOSS); i++)
+        needs[i] = false; /* targets and weights are data */
 
     const bur_emitter emitter = {&t, evaluate, desc_of};
     const bur_gradient_call rule_call = {

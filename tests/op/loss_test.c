@@ -7,6 +7,7 @@
 
 #include <float.h>
 #include <math.h>
+#include <string.h>
 
 /* Result and gradient of a loss of x with targets of the given type, inverse_weight_sum 1. */
 typedef struct loss_case {
@@ -74,6 +75,76 @@ static void test_op_loss__a_label_outside_of_the_classes_gives_nan_for_its_sampl
 {
     (void)state;
     on_every_device(check_unknown_labels);
+}
+
+static const float logits[] = {0.5F, -1, 2, 0.25F, 0.125F, -0.5F, 3, 1, 0, -2, 0.75F, 1.5F};
+
+/* S-142: a one-hot row and a label are the same target, and the gradient of logits is p - y. */
+static void check_one_hot(const test_device *device)
+{
+    static const int32_t labels[] = {2, 0, 1, 2};
+    float one_hot[12] = {0}, probabilities[12];
+    for (int s = 0; s < 4; s++) {
+        double sum = 0;
+        one_hot[3 * s + labels[s]] = 1;
+        for (int j = 0; j < 3; j++)
+            sum += exp((double)logits[3 * s + j]);
+        for (int j = 0; j < 3; j++)
+            probabilities[3 * s + j] = (float)(exp((double)logits[3 * s + j]) / sum);
+    }
+    static const bur_op ops[] = {BUR_OP_cross_entropy, BUR_OP_softmax_cross_entropy};
+    for (size_t i = 0; i < 2; i++) {
+        const float *x = i == 0 ? probabilities : logits;
+        float results[2][BUR_RESULT_WORDS], gradients[2][12];
+        const loss_case by_label = {ops[i], {{0}}, 4, 3, x, BUR_I32, labels},
+                        by_row = {ops[i], {{0}}, 4, 3, x, BUR_F32, one_hot};
+        run_loss(device, &by_label, results[0], gradients[0]);
+        run_loss(device, &by_row, results[1], gradients[1]);
+        for (int j = 0; j < BUR_RESULT_WORDS; j++)
+            assert_true(fabsf(results[0][j] - results[1][j]) <= 1e-6F * results[0][j]);
+        for (int j = 0; j < 12; j++) {
+            assert_true(fabsf(gradients[0][j] - gradients[1][j]) <= 1e-6F);
+            assert_true(i == 0 ||
+                        fabsf(gradients[0][j] - (probabilities[j] - one_hot[j])) <= 1e-6F);
+        }
+    }
+}
+
+static void test_op_loss__one_hot_rows_and_labels_agree(void **state)
+{
+    (void)state;
+    on_every_device(check_one_hot);
+}
+
+/* An ignored label leaves its sample out, though it is no class. */
+static void check_ignored(const test_device *device)
+{
+    static const int32_t all[] = {2, -100, 1, 2}, kept[] = {2, 1, 2};
+    float fewer[9], results[2][BUR_RESULT_WORDS], whole[12], part[9];
+    memcpy(fewer, logits, 3 * sizeof *fewer);
+    memcpy(fewer + 3, logits + 6, 6 * sizeof *fewer);
+    const loss_case with = {BUR_OP_softmax_cross_entropy,
+                            {.loss = {.ignores = 1, .ignored = -100}},
+                            4,
+                            3,
+                            logits,
+                            BUR_I32,
+                            all},
+                    without = {BUR_OP_softmax_cross_entropy, {{0}}, 3, 3, fewer, BUR_I32, kept};
+    run_loss(device, &with, results[0], whole);
+    run_loss(device, &without, results[1], part);
+    for (int j = 0; j < BUR_RESULT_WORDS; j++)
+        assert_true(fabsf(results[0][j] - results[1][j]) <= 1e-6F * results[1][j]);
+    for (int j = 0; j < 9; j++)
+        assert_true(fabsf(whole[j < 3 ? j : j + 3] - part[j]) <= 1e-6F);
+    for (int j = 3; j < 6; j++)
+        assert_true(whole[j] == 0);
+}
+
+static void test_op_loss__an_ignored_label_leaves_its_sample_out(void **state)
+{
+    (void)state;
+    on_every_device(check_ignored);
 }
 
 /* ---- two classes ---- */

@@ -1,7 +1,9 @@
 /* Losses: result[4] as burthen/op.h has it, and the gradient of result[BUR_RESULT_LOSS] by x. */
 #include "rows.h"
 
+#include <assert.h>
 #include <math.h>
+#include <stdlib.h>
 
 static const double least_probability = 1e-7;
 
@@ -14,53 +16,84 @@ static int64_t argmax(const double *x, int64_t n)
     return best;
 }
 
-static void write_result(double *result, double sum, double metric, int64_t samples,
+static void write_result(double *result, double sum, double metric, double count,
                          const bur_scalars *scalars)
 {
     result[BUR_RESULT_LOSS] = sum * (double)scalars->inverse_weight_sum;
     result[BUR_RESULT_LOSS_SUM] = sum;
     result[BUR_RESULT_METRIC] = metric;
-    result[BUR_RESULT_COUNT] = (double)samples;
+    result[BUR_RESULT_COUNT] = count;
 }
 
-/* x are probabilities: loss = -log(max(p[label], 1e-7)), dp[label] = -1 / p where p > 1e-7 */
+/* A sample's loss -sum u log p for targets u, and its derivatives by x. */
+typedef double sample_loss(const double *x, int64_t classes, const double *u, double *dx);
+
+/* x are probabilities, not less than 1e-7: dx = -u / x, 0 where x was raised */
+static double of_probabilities(const double *x, int64_t classes, const double *u, double *dx)
+{
+    double loss = 0;
+    for (int64_t j = 0; j < classes; j++) {
+        loss -= u[j] * log(fmax(x[j], least_probability));
+        dx[j] = x[j] > least_probability ? -u[j] / x[j] : 0;
+    }
+    return loss;
+}
+
+/* x are logits: log p = x - log(sum exp x), dx = softmax(x) sum(u) - u */
+static double of_logits(const double *x, int64_t classes, const double *u, double *dx)
+{
+    const double most = x[argmax(x, classes)];
+    double total = 0, weight = 0, loss = 0;
+    for (int64_t j = 0; j < classes; j++) {
+        total += exp(x[j] - most);
+        weight += u[j];
+    }
+    for (int64_t j = 0; j < classes; j++) {
+        loss -= u[j] * (x[j] - most - log(total));
+        dx[j] = exp(x[j] - most) / total * weight - u[j];
+    }
+    return loss;
+}
+
+/* Labels or distributions, smoothed, then weighted by class. */
+static void classes(const bur_call *call, double *const *x, double *const *y, sample_loss *of)
+{
+    const bur_scalars scalars = ref_scalars(x[2]);
+    const bur_loss_attr *attr = &call->attr->loss;
+    const int64_t samples = call->inputs[0].shape.dim[0], n = call->inputs[0].shape.dim[1];
+    const bool is_label = call->inputs[1].dtype == BUR_I32;
+    double sum = 0, right = 0, count = 0;
+    double *u = malloc((size_t)n * sizeof *u), *dx = malloc((size_t)n * sizeof *dx);
+    assert(u != NULL && dx != NULL);
+    for (int64_t s = 0; s < samples; s++) {
+        const int64_t label = is_label ? (int64_t)x[1][s] : argmax(x[1] + s * n, n);
+        const bool ignored = is_label && attr->ignores && label == attr->ignored;
+        for (int64_t j = 0; j < n; j++) {
+            const double t = is_label ? j == label : x[1][s * n + j];
+            u[j] = t + (double)attr->smoothing * (1 / (double)n - t);
+            u[j] *= call->n_inputs > 3 ? x[3][j] : 1;
+            u[j] = ignored ? 0 : u[j];
+        }
+        const double weight = ignored ? 0 : is_label && call->n_inputs > 3 ? x[3][label] : 1;
+        sum += of(x[0] + s * n, n, u, dx);
+        right += argmax(x[0] + s * n, n) == label ? weight : 0;
+        count += weight;
+        for (int64_t j = 0; call->n_outputs > 1 && j < n; j++)
+            y[1][s * n + j] = dx[j] * (double)scalars.inverse_weight_sum;
+    }
+    free(u);
+    free(dx);
+    write_result(y[0], sum, right, count, &scalars);
+}
+
 void ref_cross_entropy(const bur_call *call, double *const *x, double *const *y)
 {
-    const bur_scalars scalars = ref_scalars(x[2]);
-    const int64_t samples = call->inputs[0].shape.dim[0], classes = call->inputs[0].shape.dim[1];
-    double sum = 0, right = 0;
-    for (int64_t s = 0; s < samples; s++) {
-        const double *p = x[0] + s * classes;
-        const int64_t label = (int64_t)x[1][s];
-        sum -= log(fmax(p[label], least_probability));
-        right += argmax(p, classes) == label;
-        for (int64_t j = 0; call->n_outputs > 1 && j < classes; j++)
-            y[1][s * classes + j] = j == label && p[j] > least_probability
-                                        ? -(double)scalars.inverse_weight_sum / p[j]
-                                        : 0;
-    }
-    write_result(y[0], sum, right, samples, &scalars);
+    classes(call, x, y, of_probabilities);
 }
 
-/* x are logits: loss = log(sum_j exp(x[j])) - x[label], dx[j] = softmax(x)[j] - (j == label) */
 void ref_softmax_cross_entropy(const bur_call *call, double *const *x, double *const *y)
 {
-    const bur_scalars scalars = ref_scalars(x[2]);
-    const int64_t samples = call->inputs[0].shape.dim[0], classes = call->inputs[0].shape.dim[1];
-    double sum = 0, right = 0;
-    for (int64_t s = 0; s < samples; s++) {
-        const double *logits = x[0] + s * classes;
-        const int64_t label = (int64_t)x[1][s], best = argmax(logits, classes);
-        double total = 0;
-        for (int64_t j = 0; j < classes; j++)
-            total += exp(logits[j] - logits[best]);
-        sum += log(total) - (logits[label] - logits[best]);
-        right += best == label;
-        for (int64_t j = 0; call->n_outputs > 1 && j < classes; j++)
-            y[1][s * classes + j] = (exp(logits[j] - logits[best]) / total - (j == label)) *
-                                    (double)scalars.inverse_weight_sum;
-    }
-    write_result(y[0], sum, right, samples, &scalars);
+    classes(call, x, y, of_logits);
 }
 
 /* An element's loss; its derivative by x; what is counted. */
@@ -81,7 +114,7 @@ static void values(const bur_call *call, double *const *x, double *const *y, ele
         if (call->n_outputs > 1)
             y[1][i] = slope / elements * (double)scalars.inverse_weight_sum;
     }
-    write_result(y[0], sum, metric, samples, &scalars);
+    write_result(y[0], sum, metric, (double)samples, &scalars);
 }
 
 static double squared(double x, double t, double delta, double *slope, double *metric)

@@ -102,6 +102,8 @@ static double probability(const test_example *example, int32_t input, int64_t i,
 static double clamped_probability(const test_example *example, int32_t input, int64_t i, double u)
 {
     const int64_t classes = example->inputs[input].shape.dim[1], sample = i / classes;
+    if (example->inputs[1].dtype != BUR_I32)
+        return probability(example, input, i, u);
     const bool labelled = ((const int32_t *)example->x[1])[sample] == i % classes;
     return labelled && sample % 3 == 1 ? 0x1p-24 * (u + 1) / 2 : probability(example, input, i, u);
 }
@@ -146,6 +148,10 @@ static const struct value_row {
     value_rule *rough, *smooth;
 } value_rows[] = {
     {BUR_OP_cross_entropy, 0, clamped_probability, probability},
+    {BUR_OP_cross_entropy, 1, probability, probability},
+    {BUR_OP_cross_entropy, 3, positive, positive},
+    {BUR_OP_softmax_cross_entropy, 1, probability, probability},
+    {BUR_OP_softmax_cross_entropy, 3, positive, positive},
     {BUR_OP_dropout, 0, without_zeros, without_zeros},
     {BUR_OP_max_pool2d, 0, ties, distinct},
     {BUR_OP_global_max_pool2d, 0, ties, distinct},

@@ -6,8 +6,8 @@
 
 /* One thread's part of the result; a cache line, so that threads do not share it. */
 typedef struct loss_part {
-    double loss, metric;
-    double unused[6];
+    double loss, metric, weight;
+    double unused[5];
 } loss_part;
 
 static size_t loss_scratch(const bur_device_info *info, const bur_call *call, int32_t threads)
@@ -25,15 +25,16 @@ static void finish_loss(const bur_command *command, int thread, int threads)
     const loss_part *part = command->scratch;
     const bur_scalars *scalars = command->inputs[2];
     float *result = command->outputs[0];
-    double loss = 0, metric = 0;
+    double loss = 0, metric = 0, weight = 0;
     for (int t = 0; t < threads; t++) {
         loss += part[t].loss;
         metric += part[t].metric;
+        weight += part[t].weight;
     }
     result[BUR_RESULT_LOSS] = (float)(loss * (double)scalars->inverse_weight_sum);
     result[BUR_RESULT_LOSS_SUM] = (float)loss;
     result[BUR_RESULT_METRIC] = (float)metric;
-    result[BUR_RESULT_COUNT] = (float)command->kernel->call.inputs[0].shape.dim[0];
+    result[BUR_RESULT_COUNT] = (float)weight;
 }
 
 /* Loss of one row x [c] with its label; dx [c] is its gradient times `weight`, or NULL. */
@@ -85,7 +86,7 @@ INLINE void class_loss(const bur_command *command, int thread, int threads, row_
     const float weight = ((const bur_scalars *)command->inputs[2])->inverse_weight_sum;
     float *gradient = call->n_outputs > 1 ? command->outputs[1] : NULL;
     const range own = share(count_rows(&call->inputs[0]), 1, thread, threads);
-    loss_part part = {0};
+    loss_part part = {.weight = (double)(own.end - own.begin)};
     for (int64_t row = own.begin; row < own.end; row++) {
         const float *from = x + row * c, most = row_max(from, c);
         float *dx = gradient == NULL ? NULL : gradient + row * c;
@@ -102,14 +103,120 @@ INLINE void class_loss(const bur_command *command, int thread, int threads, row_
     finish_loss(command, thread, threads);
 }
 
+/* ---- with distributions, weights, smoothing or an ignored label ---- */
+
+/* A row's target: a label, or a distribution t [c]; w are the classes' weights or NULL. */
+typedef struct class_target {
+    const float *t, *w;
+    int32_t label;
+    float smoothing;
+} class_target;
+
+/* w[j] (t[j] (1 - smoothing) + smoothing / c) */
+INLINE float target_part(const class_target *target, int64_t j, int64_t c)
+{
+    const float t = target->t != NULL ? target->t[j] : j == target->label ? 1 : 0;
+    const float part = t * (1 - target->smoothing) + target->smoothing / (float)c;
+    return target->w == NULL ? part : target->w[j] * part;
+}
+
+/* Loss of one row x [c], logits or probabilities; dx [c] is its gradient times `weight`, or NULL.
+ */
+INLINE double target_row_loss(const float *x, float *dx, int64_t c, const class_target *target,
+                              float weight, const bool logits)
+{
+    const float least_p = 1e-7f, most = row_max(x, c);
+    const float sum = logits ? row_exponentials(dx, x, most, c) : 1, log_sum = logf(sum);
+    double loss = 0, total = 0;
+    for (int64_t j = 0; j < c; j++) {
+        const float part = target_part(target, j, c);
+        total += (double)part;
+        if (part != 0) /* an impossible class may have an infinite logit */
+            loss += (double)part * (double)(logits ? log_sum + (most - x[j])
+                                                   : -logf(x[j] < least_p ? least_p : x[j]));
+    }
+    const float factor = (float)total / sum;
+    for (int64_t j = 0; dx != NULL && j < c; j++) {
+        const float part = target_part(target, j, c);
+        if (logits)
+            dx[j] = (factor * dx[j] - part) * weight;
+        else
+            dx[j] = x[j] > least_p ? -part * weight / x[j] : 0;
+    }
+    return loss;
+}
+
+/* Adds a row to its thread's part. */
+INLINE void add_target_row(loss_part *part, const float *x, float *dx, int64_t c,
+                           const class_target *target, const bur_loss_attr *attr, float weight,
+                           const bool logits)
+{
+    const int32_t label = target->label;
+    const bool is_label = target->t == NULL, unknown = is_label && (label < 0 || label >= c);
+    const bool ignored = is_label && attr->ignores && label == attr->ignored;
+    if (ignored || unknown) {
+        part->loss += ignored ? 0 : (double)NAN;
+        part->weight += ignored ? 0 : 1;
+        for (int64_t j = 0; dx != NULL && j < c; j++)
+            dx[j] = ignored ? 0 : NAN;
+        return;
+    }
+    const double own = is_label && target->w != NULL ? (double)target->w[label] : 1;
+    int32_t wanted = label;
+    if (!is_label) {
+        const float greatest = row_max(target->t, c);
+        for (wanted = 0; wanted < c - 1 && target->t[wanted] != greatest;)
+            wanted++;
+    }
+    part->loss += target_row_loss(x, dx, c, target, weight, logits);
+    part->metric += is_right(x, wanted, row_max(x, c)) ? own : 0;
+    part->weight += own;
+}
+
+INLINE void target_loss(const bur_command *command, int thread, int threads, const bool logits)
+{
+    const bur_call *call = &command->kernel->call;
+    const int64_t c = last_dim(&call->inputs[0]);
+    const bool is_label = call->inputs[1].dtype == BUR_I32;
+    const float weight = ((const bur_scalars *)command->inputs[2])->inverse_weight_sum;
+    const range own = share(count_rows(&call->inputs[0]), 1, thread, threads);
+    loss_part part = {0};
+    for (int64_t row = own.begin; row < own.end; row++) {
+        const class_target target = {
+            .t = is_label ? NULL : (const float *)command->inputs[1] + row * c,
+            .w = call->n_inputs > 3 ? command->inputs[3] : NULL,
+            .label = is_label ? ((const int32_t *)command->inputs[1])[row] : -1,
+            .smoothing = call->attr->loss.smoothing};
+        float *dx = call->n_outputs > 1 ? (float *)command->outputs[1] + row * c : NULL;
+        add_target_row(&part, (const float *)command->inputs[0] + row * c, dx, c, &target,
+                       &call->attr->loss, weight, logits);
+    }
+    ((loss_part *)command->scratch)[thread] = part;
+    finish_loss(command, thread, threads);
+}
+
+/* Whether a label is all there is: no distribution, weights, smoothing or ignored label. */
+INLINE bool is_plain_label(const bur_call *call)
+{
+    const bur_loss_attr *attr = &call->attr->loss;
+    return call->inputs[1].dtype == BUR_I32 && call->n_inputs == 3 && attr->smoothing == 0 &&
+           !attr->ignores;
+}
+
 static void cross_entropy(const bur_command *command, int thread, int threads)
 {
-    class_loss(command, thread, threads, class_row_loss);
+    if (is_plain_label(&command->kernel->call))
+        class_loss(command, thread, threads, class_row_loss);
+    else
+        target_loss(command, thread, threads, false);
 }
 
 static void softmax_cross_entropy(const bur_command *command, int thread, int threads)
 {
-    class_loss(command, thread, threads, softmax_row_loss);
+    if (is_plain_label(&command->kernel->call))
+        class_loss(command, thread, threads, softmax_row_loss);
+    else
+        target_loss(command, thread, threads, true);
 }
 
 /* ---- losses of values ---- */
@@ -201,6 +308,7 @@ INLINE void sum_value_loss(const bur_command *command, int thread, int threads, 
     }
     part.loss /= per_sample;
     part.metric /= per_sample;
+    part.weight = thread == 0 ? (double)samples : 0;
     ((loss_part *)command->scratch)[thread] = part;
     finish_loss(command, thread, threads);
 }

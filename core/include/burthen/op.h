@@ -127,12 +127,23 @@ typedef struct bur_reshape_attr {
     int32_t shape[BUR_MAX_RANK];
 } bur_reshape_attr;
 
-/** Losses of values, x against target t, e = x - t; a sample's loss is the mean over its elements:
+/** Losses of classes, of logits (softmax_cross_entropy) or probabilities (cross_entropy): the
+ * target is a label, or a distribution over the classes (one-hot, soft); input 3 are weights of the
+ * classes, w. With t the label's one-hot or the distribution, K classes and
+ * u[c] = t[c] (1 - smoothing) + smoothing / K, a sample's loss is -sum_c w[c] u[c] log p[c], as
+ * PyTorch has it. Its weight in BUR_RESULT_COUNT and BUR_RESULT_METRIC is w[label], 1 for a
+ * distribution, so that loss sum / count is PyTorch's mean; inverse_weight_sum is the caller's. A
+ * sample with the ignored label has no loss, gradient and weight.
+ *
+ * Losses of values, x against target t, e = x - t; a sample's loss is the mean over its elements:
  * mse: e^2; mae: |e|; huber: |e| <= delta ? e^2 / 2 : delta (|e| - delta / 2) (as PyTorch has it);
  * binary_cross_entropy, of logits x and 0 <= t <= 1: max(x, 0) - x t + log(1 + exp(-|x|)), which is
  * -t log p - (1 - t) log(1 - p) with p = sigmoid(x), without overflow; its gradient is p - t. */
 typedef struct bur_loss_attr {
-    float delta; /* huber; default 1 */
+    float delta;     /* huber; default 1 */
+    float smoothing; /* 0 <= smoothing < 1 */
+    int32_t ignores; /* whether there is an ignored label */
+    int32_t ignored;
 } bur_loss_attr;
 
 /** affine: y = scale x + shift; zeros are zeros here. pow: y = x^exponent, as C's pow (x < 0 only
@@ -277,7 +288,7 @@ enum {
     BUR_RESULT_METRIC,   /* classes: samples predicted right; binary_cross_entropy: sum over samples
                             of the share of elements with (x > 0) == (t > 0.5); other values: of the
                             mean |x - target| */
-    BUR_RESULT_COUNT,    /* samples */
+    BUR_RESULT_COUNT,    /* samples, or the sum of their weights (bur_loss_attr) */
     BUR_RESULT_WORDS
 };
 
