@@ -26,7 +26,8 @@ static void mark_needs(tape *t, int32_t n_forward)
 {
     bur_graph *graph = t->graph;
     for (int32_t i = 0; i < graph->n_values; i++)
-        t->needs[i] = graph->values[i].kind == GRAPH_PARAMETER;
+        t->needs[i] = graph->values[i].kind == GRAPH_PARAMETER &&
+                      bur_recipe_parameter_at(graph->recipe, graph->values[i].parameter)->trainable;
     for (int32_t i = 0; i < n_forward; i++) {
         const bur_graph_node *node = &graph->nodes[i];
         bool any = false;

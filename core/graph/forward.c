@@ -2,7 +2,32 @@
 #include "graph.h"
 #include "recipe.h"
 
+#include <inttypes.h>
 #include <string.h>
+
+/* In training the batch's own statistics take the place of the running ones (x, scale, shift, mean,
+ * variance), which they are mixed into where those lie, once for each micro-batch. */
+static bur_status emit_batch_norm(bur_graph *graph, const bur_attr *attr, const int32_t *inputs,
+                                  int32_t *output)
+{
+    const bur_attr forward = {.norm = {.epsilon = attr->norm.epsilon}};
+    bur_attr mix = *attr;
+    int32_t running = -1;
+    BUR_TRY(bur__graph_add_node(graph, BUR_OP_batch_norm, &forward, inputs, 3, 2, output));
+    const bur_shape *x = &graph->values[inputs[0]].desc.shape;
+    int64_t rows = 1;
+    for (int32_t i = 0; i + 1 < x->rank; i++)
+        rows *= x->dim[i];
+    if (rows > INT32_MAX)
+        return bur_fail(BUR_E_RANGE, "batch_norm: %" PRId64 " rows; at most 2^31 - 1", rows);
+    mix.norm.epsilon = 0;
+    mix.norm.rows = (int32_t)rows;
+    const int32_t statistics[] = {inputs[3], inputs[4], *output + 1};
+    BUR_TRY(bur__graph_add_node(graph, BUR_OP_running_stats, &mix, statistics, 3, 2, &running));
+    graph->values[running].memory = inputs[3];
+    graph->values[running + 1].memory = inputs[4];
+    return BUR_OK;
+}
 
 /* The graph's value of each recipe value, while the forward nodes are made. */
 static bur_status emit_node(bur_graph *graph, int32_t index, int32_t *map)
@@ -19,6 +44,8 @@ static bur_status emit_node(bur_graph *graph, int32_t index, int32_t *map)
     /* Second outputs are for the gradient. */
     const int32_t n_outputs = trains ? bur_op_get(node->op)->outputs_max : 1;
     graph->recipe_node = index;
+    if (trains && node->op == BUR_OP_batch_norm_infer)
+        return emit_batch_norm(graph, &node->attr, inputs, &map[node->output]);
     return bur__graph_add_node(graph, node->op, &node->attr, inputs, node->n_inputs, n_outputs,
                                &map[node->output]);
 }

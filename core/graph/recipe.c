@@ -107,8 +107,8 @@ bur_status bur_recipe_layer(bur_recipe *recipe, const char *type, const char *na
     return layer->type != NULL && layer->name != NULL ? BUR_OK : BUR_E_NOMEM;
 }
 
-bur_status bur_recipe_parameter(bur_recipe *recipe, const char *name, const bur_shape *shape,
-                                bur_initializer initializer, bur_ref *out)
+static bur_status add_parameter(bur_recipe *recipe, const char *name, const bur_shape *shape,
+                                bur_initializer initializer, bool trainable, bur_ref *out)
 {
     for (int32_t i = 0; i < recipe->n_parameters; i++)
         if (strcmp(recipe->parameters[i].name, name) == 0)
@@ -128,12 +128,25 @@ bur_status bur_recipe_parameter(bur_recipe *recipe, const char *name, const bur_
                                                 .desc = desc,
                                                 .initializer = initializer,
                                                 .ref = -1,
+                                                .trainable = trainable,
                                                 .unpenalized = shape->rank < 2};
     recipe->parameter_layers[index] = recipe->n_layers - 1;
     recipe->n_parameters++;
     BUR_TRY(add_value(recipe, RECIPE_PARAMETER, index, &desc, &recipe->parameters[index].ref));
     *out = recipe->parameters[index].ref;
     return BUR_OK;
+}
+
+bur_status bur_recipe_parameter(bur_recipe *recipe, const char *name, const bur_shape *shape,
+                                bur_initializer initializer, bur_ref *out)
+{
+    return add_parameter(recipe, name, shape, initializer, true, out);
+}
+
+bur_status bur_recipe_statistic(bur_recipe *recipe, const char *name, const bur_shape *shape,
+                                bur_initializer initializer, bur_ref *out)
+{
+    return add_parameter(recipe, name, shape, initializer, false, out);
 }
 
 bur_status bur_recipe_penalize(bur_recipe *recipe, bur_ref parameter, bool penalize)
@@ -235,7 +248,7 @@ bur_status bur_recipe_layer_summary(const bur_recipe *recipe, int32_t index, bur
     bur_layer_summary summary = {.name = recipe->layers[index].name,
                                  .type = recipe->layers[index].type};
     for (int32_t i = 0; i < recipe->n_parameters; i++)
-        if (recipe->parameter_layers[i] == index)
+        if (recipe->parameter_layers[i] == index && recipe->parameters[i].trainable)
             summary.parameters += bur_desc_count(&recipe->parameters[i].desc);
     for (int32_t i = 0; i < recipe->n_nodes; i++) {
         const bur_recipe_node *node = &recipe->nodes[i];

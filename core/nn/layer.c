@@ -442,6 +442,10 @@ static const bur_layer_kind_info kinds[BUR_LAYER_COUNT] = {
     [BUR_LAYER_ADD] = {"Add", "add", check_activation, NULL, join_pairs},
     [BUR_LAYER_MULTIPLY] = {"Multiply", "multiply", check_activation, NULL, join_pairs},
     [BUR_LAYER_CONCATENATE] = {"Concatenate", "concatenate", check_nothing, NULL, join_concatenate},
+    [BUR_LAYER_BATCH_NORMALIZATION] = {"BatchNormalization", "batch_norm", bur__check_normalization,
+                                       bur__build_batch_normalization, NULL},
+    [BUR_LAYER_LAYER_NORMALIZATION] = {"LayerNormalization", "layer_norm", bur__check_normalization,
+                                       bur__build_layer_normalization, NULL},
 };
 
 /* ---- in a recipe ---- */

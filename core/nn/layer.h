@@ -17,6 +17,13 @@ typedef struct bur_layer_kind_info {
                        const bur_ref *inputs, int32_t n_inputs, bur_ref *out);
 } bur_layer_kind_info;
 
+/* layer_norm.c */
+bur_status bur__check_normalization(const bur_layer *layer);
+bur_status bur__build_batch_normalization(const bur_layer *layer, const char *name,
+                                          bur_recipe *recipe, bur_ref *value);
+bur_status bur__build_layer_normalization(const bur_layer *layer, const char *name,
+                                          bur_recipe *recipe, bur_ref *value);
+
 const bur_layer_kind_info *bur__layer_kind(bur_layer_kind kind);
 
 #endif

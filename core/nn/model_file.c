@@ -175,6 +175,9 @@ static const struct {
     {"alpha", WEIGHTED | ACTIVATED, read_real, offsetof(bur_layer, alpha)},
     {"negative_slope", WEIGHTED | ACTIVATED, read_real, offsetof(bur_layer, alpha)},
     {"rate", KIND(DROPOUT), read_real, offsetof(bur_layer, rate)},
+    {"epsilon", KIND(BATCH_NORMALIZATION) | KIND(LAYER_NORMALIZATION), read_real,
+     offsetof(bur_layer, epsilon)},
+    {"momentum", KIND(BATCH_NORMALIZATION), read_real, offsetof(bur_layer, momentum)},
     {"use_bias", WEIGHTED, read_no_bias, offsetof(bur_layer, no_bias)},
     {"kernel_initializer", WEIGHTED, read_initializer, offsetof(bur_layer, weight_initializer)},
 };

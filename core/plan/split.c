@@ -14,13 +14,24 @@ static size_t cache_share_bytes(const bur_device_info *info)
     return (size_t)(third < most ? third : most);
 }
 
-static bur_status plan_part(bur_plan_summary *out, const bur_recipe *recipe,
+/* Whether some operator's result for one sample depends on the others: a part of the batch would be
+ * another computation. */
+static bool needs_whole_batch(const bur_graph *graph)
+{
+    for (int32_t i = 0; i < bur_graph_node_count(graph); i++)
+        if (bur_op_get(bur_graph_node_op(graph, i))->flags & BUR_OP_BATCH)
+            return true;
+    return false;
+}
+
+static bur_status plan_part(bur_plan_summary *out, bool *whole, const bur_recipe *recipe,
                             const bur_graph_options *options, const bur_target *target,
                             const bur_target *fallback)
 {
     bur_graph *graph = NULL;
     bur_plan *plan = NULL;
     BUR_TRY(bur_graph_create(&graph, recipe, options));
+    *whole = needs_whole_batch(graph);
     const bur_status status = bur_plan_create(&plan, graph, target, fallback);
     if (status == BUR_OK)
         *out = *bur_plan_get_summary(plan);
@@ -50,9 +61,12 @@ bur_status bur_plan_choose_parts(int64_t *out, const bur_recipe *recipe,
     bur_graph_options part = *options;
     for (int64_t parts = 1; room > 0 && (parts == 1 || options->batch / parts >= LEAST_PART);) {
         bur_plan_summary summary = {0};
+        bool whole = false;
         part.batch = options->batch / parts;
         part.accumulate = parts > 1;
-        BUR_TRY(plan_part(&summary, recipe, &part, target, fallback));
+        BUR_TRY(plan_part(&summary, &whole, recipe, &part, target, fallback));
+        if (whole)
+            break;
         if (summary.arena_bytes <= room) {
             *out = parts;
             return BUR_OK;

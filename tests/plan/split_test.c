@@ -68,3 +68,37 @@ static void test_plan_split__nothing_is_split_where_no_part_would_fit(void **sta
     assert_int_equal(parts_of("cnn-mid", 256, 64 << 20, &arena), 1); /* too many weights */
     assert_int_equal(parts_of("cnn", 251, 32 << 20, &arena), 1);     /* no equal halves */
 }
+
+/* Batch normalisation sees the whole batch: half of it has other means. */
+static void test_plan_split__a_batch_that_is_normalised_stays_whole(void **state)
+{
+    (void)state;
+    bur_context *context = NULL;
+    bur_device *device = NULL;
+    const bur_shape image = {.rank = 3, .dim = {28, 28, 1}};
+    const bur_graph_options options = {
+        .batch = 256, .loss = BUR_LOSS_CROSS_ENTROPY, .optimizer = bur_optimizer_default(BUR_ADAM)};
+    assert_ok(bur_context_create(&context, NULL));
+    assert_ok(bur_device_open(&device, context, "cpu"));
+    bur_device_info info = *bur_device_describe(device);
+    info.cache_bytes = 32 << 20;
+    bur_target target = bur_device_target(device);
+    target.info = &info;
+    for (int normalised = 0; normalised < 2; normalised++) {
+        const bur_layer layers[] = {bur_conv2d(32, 3, BUR_SAME, BUR_LINEAR),
+                                    normalised ? bur_batch_normalization() : bur_activate(BUR_RELU),
+                                    bur_flatten(), bur_dense(10, BUR_SOFTMAX)};
+        bur_sequential *model = NULL;
+        bur_recipe *recipe = NULL;
+        int64_t parts = 0;
+        assert_ok(bur_sequential_create(&model, context, "net"));
+        for (size_t i = 0; i < sizeof layers / sizeof *layers; i++)
+            assert_ok(bur_sequential_add(model, &layers[i]));
+        assert_ok(bur_sequential_build(model, &image, &recipe));
+        assert_ok(bur_plan_choose_parts(&parts, recipe, &options, &target, NULL));
+        assert_true(normalised ? parts == 1 : parts > 1);
+        bur_recipe_destroy(recipe);
+        bur_sequential_destroy(model);
+    }
+    bur_context_destroy(context);
+}

@@ -5,8 +5,8 @@
 
 #include "arith.h"
 #include "avgpool.h"
-#include "bmm.h"
 #include "batchnorm.h"
+#include "bmm.h"
 #include "conv.h"
 #include "dropout.h"
 #include "limits.h"

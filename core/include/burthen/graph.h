@@ -49,6 +49,11 @@ BUR_API bur_status bur_recipe_input(bur_recipe *recipe, const char *name, bur_dt
 BUR_API bur_status bur_recipe_parameter(bur_recipe *recipe, const char *name,
                                         const bur_shape *shape, bur_initializer initializer,
                                         bur_ref *out);
+/** A running statistic: an f32 tensor that lives, is saved and is restored with the parameters, but
+ * that no gradient and no optimizer changes. */
+BUR_API bur_status bur_recipe_statistic(bur_recipe *recipe, const char *name,
+                                        const bur_shape *shape, bur_initializer initializer,
+                                        bur_ref *out);
 /** Starts a layer: nodes and parameters that follow belong to it (for summaries). */
 BUR_API bur_status bur_recipe_layer(bur_recipe *recipe, const char *type, const char *name);
 /** Applies a forward operator; its first output is *out. `attr` may be NULL (all defaults). Shapes
@@ -66,6 +71,7 @@ typedef struct bur_parameter {
     bur_desc desc;
     bur_initializer initializer;
     bur_ref ref;
+    bool trainable;   /* not a running statistic */
     bool unpenalized; /* an optimizer's l1, l2 and weight_decay leave it alone */
 } bur_parameter;
 
@@ -83,7 +89,7 @@ BUR_API const bur_desc *bur_recipe_output_desc(const bur_recipe *recipe);
 typedef struct bur_layer_summary {
     const char *name, *type;
     bur_shape output;
-    int64_t parameters;
+    int64_t parameters;       /* trainable ones */
     int64_t macs;             /* multiply-adds of its products and convolutions */
     int64_t activation_bytes; /* outputs of its nodes, views left out */
 } bur_layer_summary;

@@ -28,6 +28,8 @@ typedef enum bur_layer_kind {
     BUR_LAYER_ADD,
     BUR_LAYER_MULTIPLY,
     BUR_LAYER_CONCATENATE,
+    BUR_LAYER_BATCH_NORMALIZATION,
+    BUR_LAYER_LAYER_NORMALIZATION,
     BUR_LAYER_COUNT
 } bur_layer_kind;
 
@@ -45,6 +47,9 @@ typedef struct bur_layer {
     bur_activation activation; /* dense, conv2d, activation */
     float alpha;               /* leaky_relu, elu; 0: 0.3, 1 */
     float rate;                /* dropout */
+    float epsilon;             /* normalisation; 0: 1e-3 */
+    float momentum;            /* batch normalisation, of the running statistics; 0: 0.99 */
+    bool unbiased;             /* the running variance is of n - 1, as PyTorch's; Keras': of n */
     bool no_bias;
     bur_initializer weight_initializer; /* 0 (zeros) means glorot_uniform */
 } bur_layer;
@@ -65,6 +70,11 @@ BUR_API bur_layer bur_average_pooling2d(int32_t window);
 /** [N, height, width, channels] to [N, channels]: the mean or the greatest of each channel. */
 BUR_API bur_layer bur_global_average_pooling2d(void);
 BUR_API bur_layer bur_global_max_pooling2d(void);
+/** By mean and variance of each channel over the batch in training, over what it has seen of them
+ * in evaluation; then scale and shift. */
+BUR_API bur_layer bur_batch_normalization(void);
+/** By mean and variance over the last dimension; then scale and shift. */
+BUR_API bur_layer bur_layer_normalization(void);
 BUR_API bur_layer bur_flatten(void);
 BUR_API bur_layer bur_dropout(float rate);
 BUR_API bur_layer bur_activate(bur_activation activation);

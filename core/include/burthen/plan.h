@@ -68,11 +68,12 @@ BUR_API const char *bur_plan_fallback(const bur_plan *plan, int32_t index, const
 
 /** Into how many equal parts a training batch of options->batch samples is best split for speed:
  * the fewest whose step stays in the device's cache. Convolutions and pools are then not held up by
- * memory (cnn, batch 256, two Zen 5 cores: 10,090 samples/s in 8 parts, 7,100 in one). 1 where the
- * device tells no cache size, no part of at least 16 samples fits, or the parameters, which each
- * part goes through anew, take more than an eighth of what is counted on of the cache. The parts'
- * gradients add up to the batch's (bur_graph_options.accumulate). Makes a plan for each number it
- * looks at; allocates nothing on the device. */
+ * memory (cnn, batch 256, two Zen 5 cores: 10,090 samples/s in 8 parts, 7,100 in one). 1 where an
+ * operator needs the whole batch (batch normalisation), the device tells no cache size, no part of
+ * at least 16 samples fits, or the parameters, which each part goes through anew, take more than an
+ * eighth of what is counted on of the cache. The parts' gradients add up to the batch's
+ * (bur_graph_options.accumulate). Makes a plan for each number it looks at; allocates nothing on
+ * the device. */
 BUR_API bur_status bur_plan_choose_parts(int64_t *out, const bur_recipe *recipe,
                                          const bur_graph_options *options, const bur_target *target,
                                          const bur_target *fallback);
