@@ -145,6 +145,7 @@ static bur_status build(cli_model *out, const cli_options *options, bur_context 
         .hidden = options->hidden,
         .width = (float)options->width,
         .dropout = (float)options->dropout,
+        .small_stem = options->stem == 1,
     };
     return cli_model_is_file(name) ? bur_model_load(&out->recipe, context, name, &out->options)
                                    : bur_zoo_create(&out->recipe, context, name, &out->options);

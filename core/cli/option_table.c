@@ -4,6 +4,7 @@
 static const char *const formats[] = {"table", "json", "jsonl", "csv", "md", NULL};
 static const char *const progresses[] = {"auto", "bar", "plain", "json", "none", NULL};
 static const char *const modes[] = {"train", "infer", NULL};
+static const char *const stems[] = {"imagenet", "small", NULL};
 static const char *const switches[] = {"on", "off", NULL};
 static const char *const offers[] = {"off", "on", NULL};
 static const char *const automatic[] = {"auto", NULL};
@@ -46,6 +47,9 @@ const cli_option cli_option_table[] = {
      "mlp: units of the hidden layers, such as 128-64-32"},
     {"width", 0, KEY, CLI_TYPE_NUMBER, "X", NULL, 0.01, 100, NULL, BUILDS, FIELD(width),
      "multiplies the filters and units of a model"},
+    {"stem", 0, KEY, CLI_TYPE_CHOICE, "NAME", "imagenet", 0, 0, stems, BUILDS, FIELD(stem),
+     "the first layers of resnet and mobilenet: imagenet halves the image at once; small keeps its size, "
+     "for images such as 28x28 or 32x32"},
     {"dropout", 0, KEY, CLI_TYPE_NUMBER, "X", "0", 0, 0.99, NULL, BUILDS, FIELD(dropout),
      "share of units that are left out in each step, before the last layer"},
     {"loss", 0, KEY, CLI_TYPE_CHOICE, "NAME", "auto", 0, 0, losses, TRAINS, FIELD(loss),

@@ -50,6 +50,7 @@ typedef struct cli_options {
     int32_t proximal;  /* 0 off, 1 on */
     int32_t optimizer; /* bur_optimizer_kind */
     int32_t loss;      /* bur_loss; BUR_LOSS_NONE: by the data */
+    int32_t stem;      /* 0 imagenet, 1 small */
     int32_t fallback;  /* 0 on, 1 off */
     /* what is left */
     const char *words[CLI_MAX_WORDS];

@@ -1,5 +1,5 @@
 /* The model zoo: one row and one function per model. */
-#include "layer.h"
+#include "zoo.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -8,7 +8,7 @@
 
 typedef bur_status (*zoo_build)(bur_sequential *s, const bur_zoo_options *options);
 
-static int32_t scaled(const bur_zoo_options *options, int32_t units)
+int32_t bur__zoo_scaled(const bur_zoo_options *options, int32_t units)
 {
     const double wide = (options->width > 0 ? (double)options->width : 1.0) * units;
     const int32_t rounded = (int32_t)(wide + 0.5);
@@ -45,7 +45,7 @@ static bur_status build_mlp(bur_sequential *s, const bur_zoo_options *options)
         if (end == at || units < 1 || units > 1000000 ||
             (*end != '\0' && (*end != '-' || end[1] == '\0')))
             return bur_fail(BUR_E_ARG, "hidden '%s' is not like 128-64-32", hidden);
-        BUR_TRY(add(s, bur_dense(scaled(options, (int32_t)units), BUR_RELU)));
+        BUR_TRY(add(s, bur_dense(bur__zoo_scaled(options, (int32_t)units), BUR_RELU)));
         at = *end == '-' ? end + 1 : end;
     }
     return add_head(s, options);
@@ -61,11 +61,11 @@ static bur_status add_convolutions(bur_sequential *s, const bur_zoo_options *opt
                                    bur_padding padding, const int32_t *filters, int32_t count)
 {
     for (int32_t i = 0; i < count; i++) {
-        BUR_TRY(add(s, bur_conv2d(scaled(options, filters[i]), 3, padding, BUR_RELU)));
+        BUR_TRY(add(s, bur_conv2d(bur__zoo_scaled(options, filters[i]), 3, padding, BUR_RELU)));
         BUR_TRY(add(s, bur_max_pooling2d(2)));
     }
     BUR_TRY(add(s, bur_flatten()));
-    BUR_TRY(add(s, bur_dense(scaled(options, 128), BUR_RELU)));
+    BUR_TRY(add(s, bur_dense(bur__zoo_scaled(options, 128), BUR_RELU)));
     return add_head(s, options);
 }
 
@@ -90,17 +90,40 @@ static bur_status build_cnn_mid(bur_sequential *s, const bur_zoo_options *option
         .rank = 3, .dim = { 28, 28, 1 }                                                            \
     }
 
+#define PHOTOGRAPH                                                                                 \
+    {                                                                                              \
+        .rank = 3, .dim = { 224, 224, 3 }                                                          \
+    }
+
+/* A model is a list of layers, or composed. */
 static const struct {
     bur_zoo_info info;
     zoo_build build;
+    bur__zoo_compose *compose;
 } zoo[] = {
-    {{"linear", "one dense layer: softmax or linear regression", IMAGE, 10}, build_linear},
-    {{"mlp", "dense 128-64-32, relu (hidden=)", IMAGE, 10}, build_mlp},
-    {{"cnn", "conv 32-64-128 3x3 same, 2x2 max pool after each, dense 128", IMAGE, 10}, build_cnn},
+    {{"linear", "one dense layer: softmax or linear regression", IMAGE, 10}, build_linear, NULL},
+    {{"mlp", "dense 128-64-32, relu (hidden=)", IMAGE, 10}, build_mlp, NULL},
+    {{"cnn", "conv 32-64-128 3x3 same, 2x2 max pool after each, dense 128", IMAGE, 10},
+     build_cnn,
+     NULL},
     {{"cnn-light", "conv 32-64 3x3 valid, 2x2 max pool after each, dense 128", IMAGE, 10},
-     build_cnn_light},
+     build_cnn_light,
+     NULL},
     {{"cnn-mid", "conv 64-128-256-256 3x3 same, 2x2 max pool after each, dense 128", IMAGE, 10},
-     build_cnn_mid},
+     build_cnn_mid,
+     NULL},
+    {{"resnet18", "residual network of 18 layers (stem=small for small images)", PHOTOGRAPH, 1000},
+     NULL,
+     bur__zoo_resnet18},
+    {{"resnet50", "residual network of 50 layers with bottlenecks", PHOTOGRAPH, 1000},
+     NULL,
+     bur__zoo_resnet50},
+    {{"resnet101", "residual network of 101 layers with bottlenecks", PHOTOGRAPH, 1000},
+     NULL,
+     bur__zoo_resnet101},
+    {{"mobilenet-v2", "depthwise convolutions between narrow layers, for phones", PHOTOGRAPH, 1000},
+     NULL,
+     bur__zoo_mobilenet_v2},
 };
 
 enum { ZOO_COUNT = sizeof zoo / sizeof *zoo };
@@ -145,6 +168,40 @@ static bur_status check_options(const bur_zoo_options *options)
     return BUR_OK;
 }
 
+static bur_status list_layers(bur_recipe **out, bur_context *context, zoo_build build,
+                              const char *name, const bur_zoo_options *options)
+{
+    bur_sequential *s = NULL;
+    BUR_TRY(bur_sequential_create(&s, context, name));
+    bur_status status = build(s, options);
+    if (status == BUR_OK)
+        status = bur_sequential_build(s, &options->sample, out);
+    bur_sequential_destroy(s);
+    return status;
+}
+
+static bur_status compose(bur_recipe **out, bur_context *context, bur__zoo_compose *compose_model,
+                          const char *name, const bur_zoo_options *options)
+{
+    bur_recipe *recipe = NULL;
+    bur_ref input = -1;
+    const bur_shape *sample = &options->sample;
+    bur_shape x = {.rank = sample->rank + 1, .dim = {BUR_DIM_BATCH}};
+    if (sample->rank >= BUR_MAX_RANK)
+        return bur_fail(BUR_E_SHAPE, "a sample of %" PRId32 " dimensions", sample->rank);
+    memcpy(x.dim + 1, sample->dim, (size_t)sample->rank * sizeof *sample->dim);
+    BUR_TRY(bur_recipe_create(&recipe, context, name));
+    bur_status status = bur_recipe_input(recipe, "x", BUR_F32, &x, &input);
+    if (status == BUR_OK)
+        status = compose_model(recipe, input, options);
+    if (status != BUR_OK) {
+        bur_recipe_destroy(recipe);
+        return status;
+    }
+    *out = recipe;
+    return BUR_OK;
+}
+
 bur_status bur_zoo_create(bur_recipe **out, bur_context *context, const char *name,
                           const bur_zoo_options *options)
 {
@@ -159,11 +216,8 @@ bur_status bur_zoo_create(bur_recipe **out, bur_context *context, const char *na
     if (set.classes == 0)
         set.classes = zoo[index].info.classes;
     BUR_TRY(check_options(&set));
-    bur_sequential *s = NULL;
-    BUR_TRY(bur_sequential_create(&s, context, name));
-    bur_status status = zoo[index].build(s, &set);
-    if (status == BUR_OK)
-        status = bur_sequential_build(s, &set.sample, out);
-    bur_sequential_destroy(s);
+    const bur_status status = zoo[index].build != NULL
+                                  ? list_layers(out, context, zoo[index].build, name, &set)
+                                  : compose(out, context, zoo[index].compose, name, &set);
     return status == BUR_OK ? BUR_OK : bur_fail_in(status, "model '%s'", name);
 }

@@ -12,7 +12,8 @@ static int64_t count_parameters(const char *model, const bur_zoo_options *option
     assert_ok(bur_zoo_create(&recipe, context, model, options));
     int64_t by_parameter = 0, by_layer = 0;
     for (int32_t i = 0; i < bur_recipe_parameter_count(recipe); i++)
-        by_parameter += bur_desc_count(&bur_recipe_parameter_at(recipe, i)->desc);
+        if (bur_recipe_parameter_at(recipe, i)->trainable)
+            by_parameter += bur_desc_count(&bur_recipe_parameter_at(recipe, i)->desc);
     for (int32_t i = 0; i < bur_recipe_layer_count(recipe); i++) {
         bur_layer_summary layer;
         assert_ok(bur_recipe_layer_summary(recipe, i, &layer));
@@ -36,6 +37,75 @@ static void test_nn_zoo__parameters_are_those_of_the_documents(void **state)
     assert_int_equal(count_parameters("cnn-light", NULL), 225034);
     assert_int_equal(count_parameters("cnn-light", &small), 315722);
     assert_int_equal(count_parameters("cnn-light", &large), 7393610);
+}
+
+/* Multiply-adds of one sample. */
+static int64_t count_macs(const char *model)
+{
+    bur_context *context = NULL;
+    bur_recipe *recipe = NULL;
+    int64_t macs = 0;
+    assert_ok(bur_context_create(&context, NULL));
+    assert_ok(bur_zoo_create(&recipe, context, model, NULL));
+    for (int32_t i = 0; i < bur_recipe_layer_count(recipe); i++) {
+        bur_layer_summary layer;
+        assert_ok(bur_recipe_layer_summary(recipe, i, &layer));
+        macs += layer.macs;
+    }
+    bur_recipe_destroy(recipe);
+    bur_context_destroy(context);
+    return macs;
+}
+
+/* torchvision's documented parameters, and GFLOPS to the digits it gives (1.81, 4.09, 7.80, 0.30).
+ */
+static void test_nn_zoo__image_models_are_the_size_of_torchvision_s(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        int64_t parameters, ten_mega_macs;
+    } wanted[] = {
+        {"resnet18", 11689512, 181},
+        {"resnet50", 25557032, 409},
+        {"resnet101", 44549160, 780},
+        {"mobilenet-v2", 3504872, 30},
+    };
+    for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
+        assert_int_equal(count_parameters(wanted[i].name, NULL), wanted[i].parameters);
+        assert_int_equal((count_macs(wanted[i].name) + 5000000) / 10000000,
+                         wanted[i].ten_mega_macs);
+    }
+}
+
+/* The names of torchvision's weights. */
+static void test_nn_zoo__parameters_have_the_names_of_torchvision(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *model, *parameter;
+    } wanted[] = {
+        {"resnet18", "layer2.0.downsample.1.running_var"},
+        {"resnet18", "bn1.running_mean"},
+        {"resnet50", "layer4.2.conv3.weight"},
+        {"resnet50", "fc.bias"},
+        {"mobilenet-v2", "features.1.conv.0.0.weight"},
+        {"mobilenet-v2", "features.17.conv.3.bias"},
+        {"mobilenet-v2", "classifier.1.weight"},
+    };
+    bur_context *context = NULL;
+    assert_ok(bur_context_create(&context, NULL));
+    for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
+        bur_recipe *recipe = NULL;
+        bool found = false;
+        assert_ok(bur_zoo_create(&recipe, context, wanted[i].model, NULL));
+        for (int32_t p = 0; p < bur_recipe_parameter_count(recipe); p++)
+            found |= strcmp(bur_recipe_parameter_at(recipe, p)->name, wanted[i].parameter) == 0;
+        if (!found)
+            fail_msg("%s has no '%s'", wanted[i].model, wanted[i].parameter);
+        bur_recipe_destroy(recipe);
+    }
+    bur_context_destroy(context);
 }
 
 static void test_nn_zoo__depths_of_1_and_10_and_widths_of_32_and_1024_build(void **state)

@@ -121,7 +121,8 @@ typedef struct bur_zoo_options {
     bool values;        /* a linear head for regression */
     const char *hidden; /* mlp: "128-64-32"; NULL: default */
     float width;        /* multiplies filters and units, 0: 1 */
-    float dropout;      /* before the last dense layer, 0: none */
+    float dropout;      /* before the last dense layer, 0: the model's (none, mobilenet-v2 0.2) */
+    bool small_stem;    /* resnet, mobilenet: no halving before the first block, for small images */
 } bur_zoo_options;
 
 BUR_API int32_t bur_zoo_count(void);
