@@ -16,23 +16,51 @@ static int by_rank(const void *left, const void *right)
     return a->index < b->index ? -1 : a->index > b->index;
 }
 
-static double rank_size(const item *it)
+static double rank_size(const placer *p, const item *it)
 {
+    (void)p;
     return (double)it->bytes;
 }
 
 /* Ties between lifetimes go to the larger buffer. */
-static double rank_lifetime(const item *it)
+static double rank_lifetime(const placer *p, const item *it)
 {
+    (void)p;
     return (double)(it->last - it->first) + (double)it->bytes * 0x1p-64;
 }
 
-static double rank_area(const item *it)
+static double rank_area(const placer *p, const item *it)
 {
+    (void)p;
     return (double)it->bytes * (double)(it->last - it->first + 1);
 }
 
-static double (*const ranks[])(const item *) = {rank_size, rank_lifetime, rank_area};
+/* What is live at the peak first: among themselves these fit exactly. In the order in which they
+ * came or in which they go, so that what is left of them at another step lies at the bottom; the
+ * others fill what is above, large ones first. */
+static double rank_peak(const placer *p, const item *it, double among_these)
+{
+    const bool at_peak = it->first <= p->peak && p->peak <= it->last;
+    return at_peak ? 0x1p80 * (1 + among_these) : (double)it->bytes;
+}
+
+static double rank_peak_came(const placer *p, const item *it)
+{
+    return rank_peak(p, it, p->steps - it->first);
+}
+
+static double rank_peak_goes(const placer *p, const item *it)
+{
+    return rank_peak(p, it, it->last);
+}
+
+static double rank_peak_lifetime(const placer *p, const item *it)
+{
+    return rank_peak(p, it, it->last - it->first);
+}
+
+static double (*const ranks[])(const placer *, const item *) = {
+    rank_size, rank_lifetime, rank_area, rank_peak_came, rank_peak_goes, rank_peak_lifetime};
 
 enum { N_RANKS = sizeof ranks / sizeof *ranks };
 
@@ -106,7 +134,7 @@ static void search(placer *p, bur_placement *result, size_t *offsets)
 {
     for (int32_t k = 0; k < N_RANKS; k++) {
         for (int32_t i = 0; i < p->count; i++)
-            p->order[i].rank = ranks[k](&p->order[i]);
+            p->order[i].rank = ranks[k](p, &p->order[i]);
         if (keep_lowest(p, place_by_rank(p), result, offsets))
             return;
     }
@@ -181,6 +209,7 @@ bur_status bur__place(bur_placement *out, bur_context *context, const bur_interv
     if (status == BUR_OK)
         status = find_lower_bound(&result, context, p.order, count);
     result.total_bytes = SIZE_MAX;
+    p.peak = result.peak_step;
     if (status == BUR_OK)
         search(&p, &result, offsets);
     bur_free(context, p.order);

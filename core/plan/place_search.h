@@ -18,6 +18,7 @@ typedef struct placer {
     const item **by_offset; /* placed buffers by rising offset */
     size_t *heights;        /* of the skyline at each step */
     int32_t count, steps;
+    int32_t peak; /* the step with the most live bytes */
     size_t chunk_bytes;
 } placer;
 
