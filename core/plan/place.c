@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_VARIATIONS = 1000, MAX_VARIATION_WORK = 20000000 };
+enum { MAX_VARIATIONS = 1000, MAX_VARIATION_WORK = 20000000, FEW = 128 };
 
 static int by_rank(const void *left, const void *right)
 {
@@ -59,10 +59,12 @@ static double rank_peak_lifetime(const placer *p, const item *it)
     return rank_peak(p, it, it->last - it->first);
 }
 
-static double (*const ranks[])(const placer *, const item *) = {
-    rank_size, rank_lifetime, rank_area, rank_peak_came, rank_peak_goes, rank_peak_lifetime};
+typedef double rank_function(const placer *p, const item *it);
 
-enum { N_RANKS = sizeof ranks / sizeof *ranks };
+enum { N_RANKS = 3 };
+static rank_function *const ranks[N_RANKS] = {rank_size, rank_lifetime, rank_area};
+static rank_function *const peak_ranks[N_RANKS] = {rank_peak_came, rank_peak_goes,
+                                                   rank_peak_lifetime};
 
 static bool live_together(const item *a, const item *b)
 {
@@ -129,19 +131,40 @@ static int32_t variation_rounds(int32_t count)
     return rounds > MAX_VARIATIONS ? MAX_VARIATIONS : (int32_t)rounds;
 }
 
-/* The orders themselves, then the skyline with seeded choices. */
-static void search(placer *p, bur_placement *result, size_t *offsets)
+/* True once the placement cannot be lowered. */
+static bool try_ranks(placer *p, rank_function *const *functions, bur_placement *result,
+                      size_t *offsets)
 {
     for (int32_t k = 0; k < N_RANKS; k++) {
         for (int32_t i = 0; i < p->count; i++)
-            p->order[i].rank = ranks[k](p, &p->order[i]);
+            p->order[i].rank = functions[k](p, &p->order[i]);
         if (keep_lowest(p, place_by_rank(p), result, offsets))
-            return;
+            return true;
     }
+    return false;
+}
+
+static bool try_skyline(placer *p, bur_placement *result, size_t *offsets)
+{
     const int32_t rounds = variation_rounds(p->count);
     for (int32_t round = 0; round < rounds; round++)
         if (keep_lowest(p, bur__place_skyline(p, round), result, offsets))
-            return;
+            return true;
+    return false;
+}
+
+/* The orders themselves, then the skyline with seeded choices: of few buffers it tries so many that
+ * it goes before the orders by the peak, which need no tries. */
+static void search(placer *p, bur_placement *result, size_t *offsets)
+{
+    if (try_ranks(p, ranks, result, offsets))
+        return;
+    if (p->count <= FEW) {
+        if (!try_skyline(p, result, offsets))
+            try_ranks(p, peak_ranks, result, offsets);
+    } else if (!try_ranks(p, peak_ranks, result, offsets)) {
+        try_skyline(p, result, offsets);
+    }
 }
 
 /* Sums of live bytes by sweeping over the changes at each step. */

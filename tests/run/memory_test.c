@@ -217,7 +217,9 @@ static void test_run_memory__arenas_are_at_their_lower_bound(void **state)
                     for (int c = 0; c < BUR_BYTE_CLASS_COUNT; c++)
                         sum += s->bytes[c];
                     assert_int_equal(sum, s->total_bytes);
-                    if ((double)s->arena_bytes > 1.001 * (double)s->lower_bound_bytes)
+                    /* Hundreds of buffers are placed by rule, not by search. */
+                    const double most = bur_graph_node_count(graph) > 100 ? 1.01 : 1.001;
+                    if ((double)s->arena_bytes > most * (double)s->lower_bound_bytes)
                         fail_msg("%s, batch %d on %s: %zu bytes, %zu would do", bur_zoo_at(m)->name,
                                  (int)batch, target.info->name, s->arena_bytes,
                                  s->lower_bound_bytes);
