@@ -9,12 +9,12 @@
 /* NAME takes operands by a walk, NAME_equal three tensors of the same shape. */
 #define ARITH(name, value)                                                                         \
     kernel void name(global const float *a, ulong a_at, global const float *b, ulong b_at,         \
-                     global float *y, ulong y_at, int count, const walk w)                         \
+                     global float *y, ulong y_at, int count, constant walk *w)                         \
     {                                                                                              \
         const int i = get_global_id(0);                                                            \
         if (i >= count)                                                                            \
             return;                                                                                \
-        const float u = a[a_at + walk_at(&w, 1, i)], v = b[b_at + walk_at(&w, 2, i)];              \
+        const float u = a[a_at + walk_at(w, 1, i)], v = b[b_at + walk_at(w, 2, i)];              \
         y[y_at + i] = value;                                                                       \
     }                                                                                              \
     kernel void name##_equal(global const float *a, ulong a_at, global const float *b, ulong b_at, \
@@ -37,13 +37,13 @@ ARITH(arith_minimum, MINIMUM(u, v))
 #define ARITH_GRAD(name, value)                                                                    \
     kernel void name(global const float *dy, ulong dy_at, global const float *a, ulong a_at,       \
                      global const float *b, ulong b_at, global float *y, ulong y_at, int count,    \
-                     const walk w)                                                                 \
+                     constant walk *w)                                                                 \
     {                                                                                              \
         const int i = get_global_id(0);                                                            \
         if (i >= count)                                                                            \
             return;                                                                                \
-        const float g = dy[dy_at + walk_at(&w, 1, i)], u = a[a_at + walk_at(&w, 2, i)],            \
-                    v = b[b_at + walk_at(&w, 3, i)];                                               \
+        const float g = dy[dy_at + walk_at(w, 1, i)], u = a[a_at + walk_at(w, 2, i)],            \
+                    v = b[b_at + walk_at(w, 3, i)];                                               \
         y[y_at + i] = value;                                                                       \
     }
 

@@ -13,15 +13,15 @@ kernel void reduce_chunks(global const float *x, ulong x_at, global float *parti
 #ifdef MAXIMUM
                           global int *position, ulong position_at,
 #endif
-                          int outputs, int terms, int chunk_terms, int chunks, const walk kept,
-                          const walk reduced)
+                          int outputs, int terms, int chunk_terms, int chunks, constant walk *kept,
+                          constant walk *reduced)
 {
     const int id = get_global_id(0), chunk = id / outputs, output = id % outputs;
     if (chunk >= chunks)
         return;
     const int first = chunk * chunk_terms, last = min(first + chunk_terms, terms);
-    const int inner = reduced.size[reduced.rank - 1], step = reduced.stride[1][reduced.rank - 1];
-    global const float *in = x + x_at + walk_at(&kept, 1, output);
+    const int inner = reduced->size[reduced->rank - 1], step = reduced->stride[1][reduced->rank - 1];
+    global const float *in = x + x_at + walk_at(kept, 1, output);
 #ifdef MAXIMUM
     float value = -INFINITY;
     int best = first;
@@ -30,7 +30,7 @@ kernel void reduce_chunks(global const float *x, ulong x_at, global float *parti
 #endif
     for (int i = first; i < last;) {
         const int end = min(last, i - i % inner + inner); /* of this row */
-        for (int at = walk_at(&reduced, 1, i); i < end; i++, at += step) {
+        for (int at = walk_at(reduced, 1, i); i < end; i++, at += step) {
 #ifdef MAXIMUM
             if (is_greater(in[at], value)) {
                 value = in[at];
@@ -81,11 +81,11 @@ kernel void reduce_together(global const float *partial, ulong partial_at,
 
 /* dx is dy where the index names the place, else 0. Operand 3 is that place. */
 kernel void reduce_max_grad(global const float *dy, ulong dy_at, global const int *index,
-                            ulong index_at, global float *dx, ulong dx_at, int count, const walk w)
+                            ulong index_at, global float *dx, ulong dx_at, int count, constant walk *w)
 {
     const int i = get_global_id(0);
     if (i >= count)
         return;
-    const bool here = index[index_at + walk_at(&w, 2, i)] == walk_at(&w, 3, i);
-    dx[dx_at + i] = here ? dy[dy_at + walk_at(&w, 1, i)] : 0.0f;
+    const bool here = index[index_at + walk_at(w, 2, i)] == walk_at(w, 3, i);
+    dx[dx_at + i] = here ? dy[dy_at + walk_at(w, 1, i)] : 0.0f;
 }

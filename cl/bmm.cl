@@ -24,15 +24,15 @@ inline vec load_b(global const float *b, int i, int column, int n, int k)
 kernel void batch_matmul(global const float *restrict all_a, ulong a_at,
                          global const float *restrict all_b, ulong b_at,
                          global float *restrict all_y, ulong y_at, int batches, int m, int n, int k,
-                         const walk w)
+                         constant walk *w)
 {
     const int tiles_n = (n + V - 1) / V, tiles = (m + ROWS - 1) / ROWS * tiles_n;
     const int batch = get_global_id(0) / tiles, tile = get_global_id(0) % tiles;
     if (batch >= batches)
         return;
     const int row = tile / tiles_n * ROWS, column = tile % tiles_n * V;
-    global const float *a = all_a + a_at + (ulong)walk_at(&w, 1, batch) * m * k;
-    global const float *b = all_b + b_at + (ulong)walk_at(&w, 2, batch) * k * n;
+    global const float *a = all_a + a_at + (ulong)walk_at(w, 1, batch) * m * k;
+    global const float *b = all_b + b_at + (ulong)walk_at(w, 2, batch) * k * n;
     global float *y = all_y + y_at + (ulong)batch * m * n;
     vec sum[ROWS];
     int rows[ROWS];

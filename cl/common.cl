@@ -77,7 +77,7 @@ typedef struct walk {
 } walk;
 
 /* Element i of the box, row-major: the element of operand `operand`. */
-inline int walk_at(const walk *w, int operand, int i)
+inline int walk_at(constant walk *w, int operand, int i)
 {
     int at = w->start[operand];
     for (int d = w->rank - 1; d > 0; d--) {

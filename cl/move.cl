@@ -1,10 +1,10 @@
 /* Rows that move elements. -D constants: T and FROM, the types of elements written and read. */
 
-kernel void copy(global const T *x, ulong x_at, global T *y, ulong y_at, int count, const walk w)
+kernel void copy(global const T *x, ulong x_at, global T *y, ulong y_at, int count, constant walk *w)
 {
     const int i = get_global_id(0);
     if (i < count)
-        y[y_at + walk_at(&w, 0, i)] = x[x_at + walk_at(&w, 1, i)];
+        y[y_at + walk_at(w, 0, i)] = x[x_at + walk_at(w, 1, i)];
 }
 
 kernel void fill(global T *y, ulong y_at, int count, float value)
@@ -16,16 +16,16 @@ kernel void fill(global T *y, ulong y_at, int count, float value)
 
 kernel void where(global const uchar *mask, ulong mask_at, global const float *a, ulong a_at,
                   global const float *b, ulong b_at, global float *y, ulong y_at, int count,
-                  int invert, int both, const walk w)
+                  int invert, int both, constant walk *w)
 {
     const int i = get_global_id(0);
     if (i >= count)
         return;
-    const bool set = mask[mask_at + walk_at(&w, 1, i)] != 0;
+    const bool set = mask[mask_at + walk_at(w, 1, i)] != 0;
     if (set != (invert != 0))
-        y[y_at + i] = a[a_at + walk_at(&w, 2, i)];
+        y[y_at + i] = a[a_at + walk_at(w, 2, i)];
     else
-        y[y_at + i] = both ? b[b_at + walk_at(&w, 3, i)] : 0.0f;
+        y[y_at + i] = both ? b[b_at + walk_at(w, 3, i)] : 0.0f;
 }
 
 #ifdef CONVERT

@@ -207,19 +207,33 @@ bur__cl_walk bur__cl_walk_of(const bur_walk *walk)
     return w;
 }
 
-static cl_int set_args(cl_kernel kernel, const bur__cl_arg *args, int32_t n_args)
+/* A walk is a buffer of the command's: Mesa 22.3 takes no struct as an argument. */
+static cl_int walk_buffer(cl_mem *out, bur_command *command, const bur__cl_walk *walk)
+{
+    cl_int error = CL_SUCCESS;
+    const cl_mem mem = clCreateBuffer(command->device->cl, CL_MEM_READ_ONLY | CL_MEM_COPY_HOST_PTR,
+                                      sizeof *walk, (void *)(uintptr_t)walk, &error);
+    if (error == CL_SUCCESS && bur__cl_own(out, command, mem) != BUR_OK)
+        error = CL_OUT_OF_HOST_MEMORY;
+    return error;
+}
+
+static cl_int set_args(bur_command *command, cl_kernel kernel, const bur__cl_arg *args,
+                       int32_t n_args)
 {
     cl_int error = CL_SUCCESS;
     cl_uint index = 0;
     for (int32_t i = 0; i < n_args && error == CL_SUCCESS; i++) {
         const bur__cl_arg *arg = &args[i];
+        cl_mem walk = NULL;
         if (arg->kind == BUR_CL_INT)
             error = clSetKernelArg(kernel, index++, sizeof arg->i, &arg->i);
         else if (arg->kind == BUR_CL_FLOAT)
             error = clSetKernelArg(kernel, index++, sizeof arg->f, &arg->f);
-        else if (arg->kind == BUR_CL_WALK)
-            error = clSetKernelArg(kernel, index++, sizeof *arg->walk, arg->walk);
-        else
+        else if (arg->kind == BUR_CL_WALK &&
+                 (error = walk_buffer(&walk, command, arg->walk)) == CL_SUCCESS)
+            error = clSetKernelArg(kernel, index++, sizeof walk, &walk);
+        else if (arg->kind != BUR_CL_WALK)
             error = clSetKernelArg(kernel, index++, sizeof arg->mem, &arg->mem);
         if (arg->kind == BUR_CL_PLACE && error == CL_SUCCESS)
             error = clSetKernelArg(kernel, index++, sizeof arg->offset, &arg->offset);
@@ -286,7 +300,7 @@ bur_status bur__cl_launch_add(bur_command *command, cl_program program, const ch
     launch.global = (size_t)(bur__cl_divide_up(items, local) * local);
     launch.kernel = clCreateKernel(program, name, &error);
     BUR_TRY(bur__cl_check_as(BUR_E_DEVICE, error, name));
-    error = set_args(launch.kernel, args, n_args);
+    error = set_args(command, launch.kernel, args, n_args);
     bur_status status = bur__cl_check_as(BUR_E_DEVICE, error, name);
     if (status == BUR_OK)
         status = append(command, &launch);
