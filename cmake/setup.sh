@@ -73,8 +73,8 @@ install_packages() {
 run() {
     install_packages "$run_packages"
     say "Building"
-    cmake --preset release >/dev/null
-    cmake --build --preset release
+    cmake -C cmake/presets/release.cmake -B build/release >/dev/null
+    cmake --build build/release
     burthen=build/release/bin/burthen
     show "$burthen" devices
     show "$burthen" plan cnn
@@ -84,12 +84,12 @@ run() {
 test_() {
     install_packages "$test_packages"
     say "Building"
-    cmake --preset default -D CMAKE_C_COMPILER=gcc >/dev/null
-    cmake --build --preset default
+    cmake -C cmake/presets/default.cmake -B build/default -D CMAKE_C_COMPILER=gcc >/dev/null
+    cmake --build build/default
     say "Testing"
     # tests and whatever else runs share the processors, see backends/cpu/README.md
     export GOMP_SPINCOUNT=1000
-    ctest --preset default -LE long --output-on-failure
+    ctest --test-dir build/default -LE long --output-on-failure
 }
 
 cd "$(dirname "$0")/.."

@@ -1,4 +1,4 @@
-/* Preloaded into the tests of a build with AddressSanitizer (CMakePresets.json). OpenCL drivers are unloaded
+/* Preloaded into the tests of a build with AddressSanitizer (cmake/presets/asan.cmake). OpenCL drivers are unloaded
  * before leaks are looked for; their leaks would then have no name that tests/lsan.supp could know. */
 int dlclose(void *library);
 

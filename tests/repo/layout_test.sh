@@ -5,7 +5,7 @@ cd "$SOURCE"
 test_repo_layout__the_top_level_is_as_given()
 {
     found=$(ls | grep -vxE 'build(-.*)?|runs|shared' | LC_ALL=C sort | tr '\n' ' ')
-    wanted='CMakeLists.txt CMakePresets.json LICENSE README.md backends cl cmake core samples tests '
+    wanted='CMakeLists.txt LICENSE README.md backends cl cmake core samples tests '
     [ "$found" = "$wanted" ] || fail "top level is '$found', not '$wanted'"
 }
 

@@ -1,0 +1,2 @@
+set(BURTHEN_WITH_OPENCL OFF CACHE BOOL "")
+include(${CMAKE_CURRENT_LIST_DIR}/base.cmake)
