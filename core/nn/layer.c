@@ -1,4 +1,5 @@
-/* The kinds of layers: one row and two functions each. Defaults follow Keras. */
+/* The table of the kinds of layers, and the kinds that have no file of their own. Defaults follow
+ * Keras. */
 #include "layer.h"
 
 #include <inttypes.h>
@@ -8,55 +9,6 @@
 bur_layer bur_dense(int32_t units, bur_activation activation)
 {
     return (bur_layer){.kind = BUR_LAYER_DENSE, .units = units, .activation = activation};
-}
-
-bur_layer bur_conv2d(int32_t filters, int32_t kernel, bur_padding padding,
-                     bur_activation activation)
-{
-    return (bur_layer){.kind = BUR_LAYER_CONV2D,
-                       .units = filters,
-                       .kernel = {kernel, kernel},
-                       .padding = padding,
-                       .activation = activation};
-}
-
-bur_layer bur_depthwise_conv2d(int32_t kernel, bur_padding padding, bur_activation activation)
-{
-    return (bur_layer){.kind = BUR_LAYER_DEPTHWISE_CONV2D,
-                       .kernel = {kernel, kernel},
-                       .padding = padding,
-                       .activation = activation};
-}
-
-bur_layer bur_conv2d_transpose(int32_t filters, int32_t kernel, int32_t stride, bur_padding padding,
-                               bur_activation activation)
-{
-    return (bur_layer){.kind = BUR_LAYER_CONV2D_TRANSPOSE,
-                       .units = filters,
-                       .kernel = {kernel, kernel},
-                       .stride = {stride, stride},
-                       .padding = padding,
-                       .activation = activation};
-}
-
-bur_layer bur_max_pooling2d(int32_t window)
-{
-    return (bur_layer){.kind = BUR_LAYER_MAX_POOLING2D, .kernel = {window, window}};
-}
-
-bur_layer bur_average_pooling2d(int32_t window)
-{
-    return (bur_layer){.kind = BUR_LAYER_AVERAGE_POOLING2D, .kernel = {window, window}};
-}
-
-bur_layer bur_global_average_pooling2d(void)
-{
-    return (bur_layer){.kind = BUR_LAYER_GLOBAL_AVERAGE_POOLING2D};
-}
-
-bur_layer bur_global_max_pooling2d(void)
-{
-    return (bur_layer){.kind = BUR_LAYER_GLOBAL_MAX_POOLING2D};
 }
 
 bur_layer bur_flatten(void)
@@ -89,14 +41,14 @@ bur_layer bur_concatenate(void)
     return (bur_layer){.kind = BUR_LAYER_CONCATENATE};
 }
 
-static bur_status check_positive(const char *what, int32_t value)
+bur_status bur__check_positive(const char *what, int32_t value)
 {
     return value >= 1
                ? BUR_OK
                : bur_fail(BUR_E_ARG, "%s is %" PRId32 "; it must be at least 1", what, value);
 }
 
-static bur_status check_activation(const bur_layer *layer)
+bur_status bur__check_activation(const bur_layer *layer)
 {
     if ((unsigned)layer->activation >= BUR_ACTIVATION_COUNT)
         return bur_fail(BUR_E_ARG, "activation %d is unknown", (int)layer->activation);
@@ -106,38 +58,8 @@ static bur_status check_activation(const bur_layer *layer)
 
 static bur_status check_dense(const bur_layer *layer)
 {
-    BUR_TRY(check_positive("units", layer->units));
-    return check_activation(layer);
-}
-
-static bur_status check_window(const bur_layer *layer)
-{
-    for (int i = 0; i < 2; i++) {
-        BUR_TRY(check_positive("window or kernel", layer->kernel[i]));
-        if (layer->stride[i] < 0)
-            return bur_fail(BUR_E_ARG, "stride is %" PRId32, layer->stride[i]);
-    }
-    for (int i = 0; i < 4; i++)
-        if (layer->pad[i] < 0)
-            return bur_fail(BUR_E_ARG, "pad is %" PRId32, layer->pad[i]);
-    return BUR_OK;
-}
-
-static bur_status check_depthwise(const bur_layer *layer)
-{
-    BUR_TRY(check_window(layer));
-    for (int i = 0; i < 2; i++)
-        if (layer->dilation[i] < 0)
-            return bur_fail(BUR_E_ARG, "dilation is %" PRId32, layer->dilation[i]);
-    return check_activation(layer);
-}
-
-static bur_status check_conv2d(const bur_layer *layer)
-{
-    BUR_TRY(check_positive("filters", layer->units));
-    if (layer->groups < 0)
-        return bur_fail(BUR_E_ARG, "groups is %" PRId32, layer->groups);
-    return check_depthwise(layer);
+    BUR_TRY(bur__check_positive("units", layer->units));
+    return bur__check_activation(layer);
 }
 
 static bur_status check_nothing(const bur_layer *layer)
@@ -206,10 +128,16 @@ static bur_status add_bias_activation(const bur_layer *layer, const char *name, 
     return bur_recipe_apply(recipe, rows[layer->activation].op, &attr, &input, 1, value);
 }
 
-static bur_initializer weight_initializer(const bur_layer *layer)
+bur_status bur__add_product(const bur_layer *layer, const char *name, bur_recipe *recipe, bur_op op,
+                            const bur_attr *attr, int32_t rank, const int64_t *dim, bur_ref *value)
 {
-    return layer->weight_initializer == BUR_INIT_ZEROS ? BUR_INIT_GLOROT_UNIFORM
-                                                       : layer->weight_initializer;
+    const bur_initializer initializer = layer->weight_initializer == BUR_INIT_ZEROS
+                                            ? BUR_INIT_GLOROT_UNIFORM
+                                            : layer->weight_initializer;
+    bur_ref inputs[2] = {*value, -1};
+    BUR_TRY(add_parameter(recipe, name, "weight", rank, dim, initializer, &inputs[1]));
+    BUR_TRY(bur_recipe_apply(recipe, op, attr, inputs, 2, value));
+    return add_bias_activation(layer, name, recipe, value);
 }
 
 static bur_status build_dense(const bur_layer *layer, const char *name, bur_recipe *recipe,
@@ -220,153 +148,8 @@ static bur_status build_dense(const bur_layer *layer, const char *name, bur_reci
         return bur_fail(BUR_E_SHAPE,
                         "a dense layer takes [N, features], not %s; put a flatten before it",
                         bur_shape_format((char[BUR_SHAPE_TEXT]){0}, BUR_SHAPE_TEXT, x));
-    bur_ref inputs[2] = {*value, -1};
     const int64_t dim[] = {x->dim[1], layer->units};
-    BUR_TRY(add_parameter(recipe, name, "weight", 2, dim, weight_initializer(layer), &inputs[1]));
-    BUR_TRY(bur_recipe_apply(recipe, BUR_OP_matmul, NULL, inputs, 2, value));
-    return add_bias_activation(layer, name, recipe, value);
-}
-
-/* Padding of one axis: none, or so much that out = ceil(in / stride), the odd one behind (Keras).
- */
-static void pad_axis(const bur_layer *layer, int axis, int64_t length, int32_t stride,
-                     int32_t *before, int32_t *after)
-{
-    *before = layer->padding == BUR_PADDED ? layer->pad[2 * axis] : 0;
-    *after = layer->padding == BUR_PADDED ? layer->pad[2 * axis + 1] : 0;
-    if (layer->padding != BUR_SAME)
-        return;
-    const int64_t out = (length + stride - 1) / stride;
-    const int64_t dilation = layer->dilation[axis] == 0 ? 1 : layer->dilation[axis];
-    const int64_t reach = (layer->kernel[axis] - 1) * dilation + 1;
-    const int64_t total = (out - 1) * stride + reach - length;
-    if (total <= 0)
-        return;
-    *before = (int32_t)(total / 2);
-    *after = (int32_t)(total - total / 2);
-}
-
-static bur_status check_image(const char *what, const bur_shape *x)
-{
-    if (x->rank == 4)
-        return BUR_OK;
-    return bur_fail(BUR_E_SHAPE, "%s takes [N, height, width, channels], not %s", what,
-                    bur_shape_format((char[BUR_SHAPE_TEXT]){0}, BUR_SHAPE_TEXT, x));
-}
-
-/* Filters in groups; each sees the channels of its own. */
-static bur_status build_groups(const bur_layer *layer, const char *name, bur_recipe *recipe,
-                               int64_t filters, int64_t groups, bur_ref *value)
-{
-    const bur_shape x = bur_recipe_desc(recipe, *value)->shape;
-    if (x.dim[3] % groups != 0 || filters % groups != 0)
-        return bur_fail(BUR_E_SHAPE,
-                        "%" PRId64 " groups do not divide %" PRId64 " channels and %" PRId64
-                        " filters",
-                        groups, x.dim[3], filters);
-    bur_attr attr = {.conv2d = {.groups = (int32_t)groups,
-                                .dilation = {layer->dilation[0], layer->dilation[1]}}};
-    for (int i = 0; i < 2; i++) {
-        attr.conv2d.stride[i] = layer->stride[i] == 0 ? 1 : layer->stride[i];
-        pad_axis(layer, i, x.dim[1 + i], attr.conv2d.stride[i], &attr.conv2d.pad[2 * i],
-                 &attr.conv2d.pad[2 * i + 1]);
-    }
-    bur_ref inputs[2] = {*value, -1};
-    const int64_t dim[] = {layer->kernel[0], layer->kernel[1], x.dim[3] / groups, filters};
-    BUR_TRY(add_parameter(recipe, name, "weight", 4, dim, weight_initializer(layer), &inputs[1]));
-    BUR_TRY(bur_recipe_apply(recipe, BUR_OP_conv2d, &attr, inputs, 2, value));
-    return add_bias_activation(layer, name, recipe, value);
-}
-
-static bur_status build_conv2d(const bur_layer *layer, const char *name, bur_recipe *recipe,
-                               bur_ref *value)
-{
-    BUR_TRY(check_image("a convolution", &bur_recipe_desc(recipe, *value)->shape));
-    return build_groups(layer, name, recipe, layer->units, layer->groups == 0 ? 1 : layer->groups,
-                        value);
-}
-
-static bur_status build_depthwise(const bur_layer *layer, const char *name, bur_recipe *recipe,
-                                  bur_ref *value)
-{
-    const bur_shape x = bur_recipe_desc(recipe, *value)->shape;
-    BUR_TRY(check_image("a convolution", &x));
-    return build_groups(layer, name, recipe, x.dim[3], x.dim[3], value);
-}
-
-/* One axis: same gives input * stride, cut off as Keras does; valid all that the windows reach, at
- * least that; else what the padding leaves. */
-static void turn_axis(const bur_layer *layer, int axis, int64_t length, bur_conv2d_attr *attr)
-{
-    const int32_t stride = layer->stride[axis] == 0 ? 1 : layer->stride[axis];
-    const int32_t dilation = layer->dilation[axis] == 0 ? 1 : layer->dilation[axis];
-    const int64_t reach = (layer->kernel[axis] - 1) * (int64_t)dilation + 1;
-    const int64_t more = reach > stride ? reach - stride : 0;
-    const int64_t size = length * stride + (layer->padding == BUR_VALID ? more : 0);
-    int32_t *pad = attr->pad + 2 * axis;
-    attr->stride[axis] = stride;
-    attr->dilation[axis] = dilation;
-    if (layer->padding == BUR_SAME) {
-        pad[0] = (int32_t)(more / 2);
-        pad[1] = (int32_t)(more - more / 2);
-    }
-    if (layer->padding == BUR_PADDED)
-        memcpy(pad, layer->pad + 2 * axis, 2 * sizeof *pad);
-    else
-        attr->input_size[axis] = size <= INT32_MAX ? (int32_t)size : 0;
-}
-
-static bur_status build_conv2d_transpose(const bur_layer *layer, const char *name,
-                                         bur_recipe *recipe, bur_ref *value)
-{
-    const bur_shape x = bur_recipe_desc(recipe, *value)->shape;
-    const int64_t groups = layer->groups == 0 ? 1 : layer->groups;
-    BUR_TRY(check_image("a transposed convolution", &x));
-    if (x.dim[3] % groups != 0 || layer->units % groups != 0)
-        return bur_fail(BUR_E_SHAPE,
-                        "%" PRId64 " groups do not divide %" PRId64 " channels and %" PRId32
-                        " filters",
-                        groups, x.dim[3], layer->units);
-    bur_attr attr = {.conv2d = {.groups = (int32_t)groups}};
-    for (int i = 0; i < 2; i++)
-        turn_axis(layer, i, x.dim[1 + i], &attr.conv2d);
-    bur_ref inputs[2] = {*value, -1};
-    const int64_t dim[] = {layer->kernel[0], layer->kernel[1], layer->units / groups, x.dim[3]};
-    BUR_TRY(add_parameter(recipe, name, "weight", 4, dim, weight_initializer(layer), &inputs[1]));
-    BUR_TRY(bur_recipe_apply(recipe, BUR_OP_conv2d_transpose, &attr, inputs, 2, value));
-    return add_bias_activation(layer, name, recipe, value);
-}
-
-static bur_status build_pooling2d(const bur_layer *layer, const char *name, bur_recipe *recipe,
-                                  bur_ref *value)
-{
-    (void)name;
-    const bur_op op =
-        layer->kind == BUR_LAYER_MAX_POOLING2D ? BUR_OP_max_pool2d : BUR_OP_avg_pool2d;
-    const bur_shape x = bur_recipe_desc(recipe, *value)->shape;
-    BUR_TRY(check_image("pooling", &x));
-    bur_attr attr = {.none = {0}};
-    for (int i = 0; i < 2; i++) {
-        attr.pool2d.window[i] = layer->kernel[i];
-        attr.pool2d.stride[i] = layer->stride[i] == 0 ? layer->kernel[i] : layer->stride[i];
-        pad_axis(layer, i, x.dim[1 + i], attr.pool2d.stride[i], &attr.pool2d.pad[2 * i],
-                 &attr.pool2d.pad[2 * i + 1]);
-    }
-    const bur_ref input = *value;
-    return bur_recipe_apply(recipe, op, &attr, &input, 1, value);
-}
-
-static bur_status build_global_pooling2d(const bur_layer *layer, const char *name,
-                                         bur_recipe *recipe, bur_ref *value)
-{
-    (void)name;
-    const bur_ref input = *value;
-    BUR_TRY(check_image("pooling", &bur_recipe_desc(recipe, input)->shape));
-    return bur_recipe_apply(recipe,
-                            layer->kind == BUR_LAYER_GLOBAL_MAX_POOLING2D
-                                ? BUR_OP_global_max_pool2d
-                                : BUR_OP_global_avg_pool2d,
-                            NULL, &input, 1, value);
+    return bur__add_product(layer, name, recipe, BUR_OP_matmul, NULL, 2, dim, value);
 }
 
 static bur_status build_flatten(const bur_layer *layer, const char *name, bur_recipe *recipe,
@@ -424,23 +207,25 @@ static bur_status join_concatenate(const bur_layer *layer, const char *name, bur
 
 static const bur_layer_kind_info kinds[BUR_LAYER_COUNT] = {
     [BUR_LAYER_DENSE] = {"Dense", "dense", check_dense, build_dense, NULL},
-    [BUR_LAYER_CONV2D] = {"Conv2D", "conv", check_conv2d, build_conv2d, NULL},
-    [BUR_LAYER_DEPTHWISE_CONV2D] = {"DepthwiseConv2D", "depthwise", check_depthwise,
-                                    build_depthwise, NULL},
-    [BUR_LAYER_CONV2D_TRANSPOSE] = {"Conv2DTranspose", "conv_transpose", check_conv2d,
-                                    build_conv2d_transpose, NULL},
-    [BUR_LAYER_MAX_POOLING2D] = {"MaxPooling2D", "pool", check_window, build_pooling2d, NULL},
-    [BUR_LAYER_AVERAGE_POOLING2D] = {"AveragePooling2D", "average_pool", check_window,
-                                     build_pooling2d, NULL},
+    [BUR_LAYER_CONV2D] = {"Conv2D", "conv", bur__check_conv2d, bur__build_conv2d, NULL},
+    [BUR_LAYER_DEPTHWISE_CONV2D] = {"DepthwiseConv2D", "depthwise", bur__check_depthwise_conv2d,
+                                    bur__build_depthwise_conv2d, NULL},
+    [BUR_LAYER_CONV2D_TRANSPOSE] = {"Conv2DTranspose", "conv_transpose", bur__check_conv2d,
+                                    bur__build_conv2d_transpose, NULL},
+    [BUR_LAYER_MAX_POOLING2D] = {"MaxPooling2D", "pool", bur__check_window, bur__build_pooling2d,
+                                 NULL},
+    [BUR_LAYER_AVERAGE_POOLING2D] = {"AveragePooling2D", "average_pool", bur__check_window,
+                                     bur__build_pooling2d, NULL},
     [BUR_LAYER_GLOBAL_AVERAGE_POOLING2D] = {"GlobalAveragePooling2D", "global_average",
-                                            check_nothing, build_global_pooling2d, NULL},
+                                            check_nothing, bur__build_global_pooling2d, NULL},
     [BUR_LAYER_GLOBAL_MAX_POOLING2D] = {"GlobalMaxPooling2D", "global_max", check_nothing,
-                                        build_global_pooling2d, NULL},
+                                        bur__build_global_pooling2d, NULL},
     [BUR_LAYER_FLATTEN] = {"Flatten", "flatten", check_nothing, build_flatten, NULL},
     [BUR_LAYER_DROPOUT] = {"Dropout", "dropout", check_dropout, build_dropout, NULL},
-    [BUR_LAYER_ACTIVATION] = {"Activation", "activation", check_activation, build_activation, NULL},
-    [BUR_LAYER_ADD] = {"Add", "add", check_activation, NULL, join_pairs},
-    [BUR_LAYER_MULTIPLY] = {"Multiply", "multiply", check_activation, NULL, join_pairs},
+    [BUR_LAYER_ACTIVATION] = {"Activation", "activation", bur__check_activation, build_activation,
+                              NULL},
+    [BUR_LAYER_ADD] = {"Add", "add", bur__check_activation, NULL, join_pairs},
+    [BUR_LAYER_MULTIPLY] = {"Multiply", "multiply", bur__check_activation, NULL, join_pairs},
     [BUR_LAYER_CONCATENATE] = {"Concatenate", "concatenate", check_nothing, NULL, join_concatenate},
     [BUR_LAYER_BATCH_NORMALIZATION] = {"BatchNormalization", "batch_norm", bur__check_normalization,
                                        bur__build_batch_normalization, NULL},

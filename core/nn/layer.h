@@ -4,25 +4,39 @@
 
 #include <burthen/nn.h>
 
+typedef bur_status bur_layer_check(const bur_layer *layer);
+
+/* Adds the layer to the recipe behind *value, which becomes its output. */
+typedef bur_status bur_layer_build(const bur_layer *layer, const char *name, bur_recipe *recipe,
+                                   bur_ref *value);
+
 /* What a kind of layer is: its name in summaries, a check of its settings, and how it adds itself
- * to a recipe behind *value (which becomes its output); or, for a kind that takes two or more
- * inputs, how it joins them. */
+ * to a recipe; or, for a kind that takes two or more inputs, how it joins them. */
 typedef struct bur_layer_kind_info {
     const char *type;      /* "Dense" */
     const char *base_name; /* "dense": parameters are named "dense1.weight" */
-    bur_status (*check)(const bur_layer *layer);
-    bur_status (*build)(const bur_layer *layer, const char *name, bur_recipe *recipe,
-                        bur_ref *value);
+    bur_layer_check *check;
+    bur_layer_build *build;
     bur_status (*join)(const bur_layer *layer, const char *name, bur_recipe *recipe,
                        const bur_ref *inputs, int32_t n_inputs, bur_ref *out);
 } bur_layer_kind_info;
 
+/* layer_image.c */
+bur_layer_check bur__check_window, bur__check_conv2d, bur__check_depthwise_conv2d;
+bur_layer_build bur__build_conv2d, bur__build_depthwise_conv2d, bur__build_conv2d_transpose;
+bur_layer_build bur__build_pooling2d, bur__build_global_pooling2d;
+
 /* layer_norm.c */
-bur_status bur__check_normalization(const bur_layer *layer);
-bur_status bur__build_batch_normalization(const bur_layer *layer, const char *name,
-                                          bur_recipe *recipe, bur_ref *value);
-bur_status bur__build_layer_normalization(const bur_layer *layer, const char *name,
-                                          bur_recipe *recipe, bur_ref *value);
+bur_layer_check bur__check_normalization;
+bur_layer_build bur__build_batch_normalization, bur__build_layer_normalization;
+
+/* For the files of kinds. */
+bur_layer_check bur__check_activation;
+bur_status bur__check_positive(const char *what, int32_t value);
+
+/* *value op a new weight of rank and dim, then bias (unless no_bias) and activation. */
+bur_status bur__add_product(const bur_layer *layer, const char *name, bur_recipe *recipe, bur_op op,
+                            const bur_attr *attr, int32_t rank, const int64_t *dim, bur_ref *value);
 
 const bur_layer_kind_info *bur__layer_kind(bur_layer_kind kind);
 
