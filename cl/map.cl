@@ -116,19 +116,20 @@ kernel void bias_act(global const float *x, ulong x_at, global const float *bias
     y[y_at + i] = activate(x[x_at + i] + bias[bias_at + i % columns], activation, alpha);
 }
 
-/* One work-item makes four elements of a sample from one draw; see burthen/op.h. */
+/* One work-item makes four elements of a sample from one draw, per_sample all four by the sample's
+ * first number; see burthen/op.h. */
 kernel void dropout(global const float *x, ulong x_at, global const scalars *step, ulong step_at,
                     global float *y, ulong y_at, int samples, int elements, float rate, float scale,
-                    int node)
+                    int node, int per_sample)
 {
     const int quads = (elements + 3) / 4;
     const int id = get_global_id(0), sample = id / quads, quad = id % quads;
     if (sample >= samples)
         return;
     global const scalars *s = (global const scalars *)((global const uint *)step + step_at);
-    const uint4 word = philox((uint4)(quad, s->first_sample + sample, s->step[0], s->step[1]),
+    const uint4 word = philox((uint4)(per_sample ? 0 : quad, s->first_sample + sample, s->step[0], s->step[1]),
                               (uint2)(s->seed[0], s->seed[1] + node));
-    const float4 uniform = convert_float4(word >> 8) * 0x1p-24f;
+    const float4 uniform = convert_float4((per_sample ? word.xxxx : word) >> 8) * 0x1p-24f;
     const ulong at = (ulong)sample * elements + 4 * quad;
     const int left = elements - 4 * quad;
     float v[4] = {0.0f, 0.0f, 0.0f, 0.0f};

@@ -69,9 +69,10 @@ bur_status bur__cl_bind_dropout(bur_command *command, const bur_kernel *kernel,
     const int64_t samples = x->shape.rank == 0 ? 1 : x->shape.dim[0];
     const int64_t elements = samples == 0 ? 0 : bur_desc_count(x) / samples;
     const int64_t quads = bur__cl_divide_up(elements, 4);
-    return bur__cl_launch_add(
-        command, kernel->program, "dropout", samples * quads, BUR_CL_LOCAL,
-        BUR_CL_ARGS(bur__cl_f32(&inputs[0]), bur__cl_f32(&inputs[1]), bur__cl_f32(&outputs[0]),
-                    bur__cl_int(samples), bur__cl_int(elements), bur__cl_float(attr->rate),
-                    bur__cl_float(1.0f / (1.0f - attr->rate)), bur__cl_int(attr->node)));
+    return bur__cl_launch_add(command, kernel->program, "dropout", samples * quads, BUR_CL_LOCAL,
+                              BUR_CL_ARGS(bur__cl_f32(&inputs[0]), bur__cl_f32(&inputs[1]),
+                                          bur__cl_f32(&outputs[0]), bur__cl_int(samples),
+                                          bur__cl_int(elements), bur__cl_float(attr->rate),
+                                          bur__cl_float(1.0f / (1.0f - attr->rate)),
+                                          bur__cl_int(attr->node), bur__cl_int(attr->per_sample)));
 }

@@ -21,6 +21,11 @@ bur_layer bur_dropout(float rate)
     return (bur_layer){.kind = BUR_LAYER_DROPOUT, .rate = rate};
 }
 
+bur_layer bur_stochastic_depth(float rate)
+{
+    return (bur_layer){.kind = BUR_LAYER_STOCHASTIC_DEPTH, .rate = rate};
+}
+
 bur_layer bur_activate(bur_activation activation)
 {
     return (bur_layer){.kind = BUR_LAYER_ACTIVATION, .activation = activation};
@@ -169,6 +174,7 @@ static bur_status build_dropout(const bur_layer *layer, const char *name, bur_re
     (void)name;
     bur_attr attr = {.none = {0}};
     attr.dropout.rate = layer->rate;
+    attr.dropout.per_sample = layer->kind == BUR_LAYER_STOCHASTIC_DEPTH;
     const bur_ref input = *value;
     return bur_recipe_apply(recipe, BUR_OP_dropout, &attr, &input, 1, value);
 }
@@ -222,6 +228,8 @@ static const bur_layer_kind_info kinds[BUR_LAYER_COUNT] = {
                                         bur__build_global_pooling2d, NULL},
     [BUR_LAYER_FLATTEN] = {"Flatten", "flatten", check_nothing, build_flatten, NULL},
     [BUR_LAYER_DROPOUT] = {"Dropout", "dropout", check_dropout, build_dropout, NULL},
+    [BUR_LAYER_STOCHASTIC_DEPTH] = {"StochasticDepth", "stochastic_depth", check_dropout,
+                                    build_dropout, NULL},
     [BUR_LAYER_ACTIVATION] = {"Activation", "activation", bur__check_activation, build_activation,
                               NULL},
     [BUR_LAYER_ADD] = {"Add", "add", bur__check_activation, NULL, join_pairs},

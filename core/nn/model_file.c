@@ -174,7 +174,7 @@ static const struct {
     {"activation", WEIGHTED | ACTIVATED, read_activation, offsetof(bur_layer, activation)},
     {"alpha", WEIGHTED | ACTIVATED, read_real, offsetof(bur_layer, alpha)},
     {"negative_slope", WEIGHTED | ACTIVATED, read_real, offsetof(bur_layer, alpha)},
-    {"rate", KIND(DROPOUT), read_real, offsetof(bur_layer, rate)},
+    {"rate", KIND(DROPOUT) | KIND(STOCHASTIC_DEPTH), read_real, offsetof(bur_layer, rate)},
     {"epsilon", KIND(BATCH_NORMALIZATION) | KIND(LAYER_NORMALIZATION), read_real,
      offsetof(bur_layer, epsilon)},
     {"momentum", KIND(BATCH_NORMALIZATION), read_real, offsetof(bur_layer, momentum)},

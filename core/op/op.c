@@ -41,7 +41,8 @@ static const bur_attr_field norm_fields[] = {
     FIELD(bur_norm_attr, momentum, true), FIELD(bur_norm_attr, unbiased, false),
     FIELD(bur_norm_attr, rows, false),    END};
 static const bur_attr_field dropout_fields[] = {FIELD(bur_dropout_attr, rate, true),
-                                                FIELD(bur_dropout_attr, node, false), END};
+                                                FIELD(bur_dropout_attr, node, false),
+                                                FIELD(bur_dropout_attr, per_sample, false), END};
 static const bur_attr_field reshape_fields[] = {FIELD(bur_reshape_attr, rank, false),
                                                 FIELD(bur_reshape_attr, shape, false), END};
 static const bur_attr_field transpose_fields[] = {FIELD(bur_transpose_attr, rank, false),

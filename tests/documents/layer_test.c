@@ -46,6 +46,46 @@ static void test_documents_layer__dropout_keeps_the_mean_and_its_mask_on_every_d
     test_opened_destroy(&opened);
 }
 
+/* Stochastic depth takes whole samples, the same ones on every device and in micro-batches. */
+static void test_documents_layer__stochastic_depth_drops_whole_samples(void **state)
+{
+    (void)state;
+    enum { WIDTH = 37, HALF = SAMPLES / 2 };
+    test_opened opened;
+    const bur_attr attr = {.dropout = {.rate = 0.5F, .node = 4, .per_sample = 1}};
+    static float ones[SAMPLES * WIDTH], first[SAMPLES * WIDTH], y[SAMPLES * WIDTH];
+    for (int32_t i = 0; i < SAMPLES * WIDTH; i++)
+        ones[i] = 1;
+    test_opened_create(&opened);
+    for (int32_t run = 0; run < 2 * opened.count; run++) {
+        const bool part = run % 2 == 1; /* the second half alone, in another micro-batch */
+        const int32_t samples = part ? HALF : SAMPLES, before = part ? HALF : 0;
+        const bur_shape shape = {.rank = 2, .dim = {samples, WIDTH}};
+        const bur_shape words = {.rank = 1, .dim = {BUR_SCALAR_WORDS}};
+        const bur_scalars scalars = {
+            .seed = {7, 0}, .step = {3, 0}, .first_sample = (uint32_t)before};
+        bur_device *device = opened.devices[run / 2];
+        bur_array *inputs[2] = {NULL, NULL}, *output = NULL;
+        int32_t kept = 0;
+        assert_ok(bur_array_create(&inputs[0], device, BUR_F32, &shape, ones));
+        assert_ok(bur_array_create(&inputs[1], device, BUR_I32, &words, &scalars));
+        assert_ok(bur_run(device, BUR_OP_dropout, &attr, inputs, 2, &output, 1));
+        assert_ok(bur_array_read(output, y, (size_t)samples * WIDTH * sizeof *y));
+        for (int32_t i = 0; i < samples * WIDTH; i++) {
+            assert_true(y[i] == y[i / WIDTH * WIDTH] && (y[i] == 0 || y[i] == 2));
+            kept += i % WIDTH == 0 && y[i] == 2;
+        }
+        assert_in_range(kept, samples / 4, 3 * samples / 4); /* half of them, four deviations */
+        if (run == 0)
+            memcpy(first, y, sizeof y);
+        assert_memory_equal(y, first + before * WIDTH, (size_t)samples * WIDTH * sizeof *y);
+        bur_array_destroy(output);
+        bur_array_destroy(inputs[0]);
+        bur_array_destroy(inputs[1]);
+    }
+    test_opened_destroy(&opened);
+}
+
 static int32_t count_nodes(const bur_recipe *recipe, bur_mode mode, bur_op op)
 {
     const bur_graph_options options = {.batch = 2,

@@ -78,7 +78,8 @@ static void test_nn_model_file__branches_may_stand_in_any_order(void **state)
 {
     (void)state;
     write_file(HEAD
-               "  - Add: {inputs: [stem, branch], activation: relu, name: sum}\n"
+               "  - Add: {inputs: [stem, drop], activation: relu, name: sum}\n"
+               "  - StochasticDepth: {inputs: branch, rate: 0.2, name: drop}\n"
                "  - Conv2D: {inputs: stem, filters: 8, kernel_size: 3, padding: 1, name: branch}\n"
                "  - Conv2D: {inputs: input, filters: 8, kernel_size: 3, padding: [1, 1, 1, 1], "
                "name: stem, use_bias: false}\n"
@@ -87,8 +88,8 @@ static void test_nn_model_file__branches_may_stand_in_any_order(void **state)
     bur_recipe *recipe = NULL;
     const bur_zoo_options small = {.sample = {.rank = 3, .dim = {6, 5, 2}}};
     assert_ok(bur_model_load(&recipe, context, path, &small));
-    static const char *const order[] = {"stem", "branch", "sum", "flatten1", "dense1"};
-    for (int32_t i = 0; i < 5; i++)
+    static const char *const order[] = {"stem", "branch", "drop", "sum", "flatten1", "dense1"};
+    for (int32_t i = 0; i < 6; i++)
         assert_string_equal(bur_recipe_layer_name(recipe, i, NULL), order[i]);
     assert_int_equal(bur_recipe_input_desc(recipe)->shape.dim[3], 2);
     assert_int_equal(bur_recipe_output_desc(recipe)->shape.dim[1], 3);

@@ -23,12 +23,13 @@ void ref_dropout(const bur_call *call, double *const *x, double *const *y)
                   elements = samples > 0 ? ref_count(&call->inputs[0]) / samples : 0;
     for (int64_t s = 0; s < samples; s++)
         for (int64_t e = 0; e < elements; e++) {
-            const uint32_t counter[4] = {(uint32_t)(e / 4), scalars.first_sample + (uint32_t)s,
+            const int64_t drawn = call->attr->dropout.per_sample ? 0 : e;
+            const uint32_t counter[4] = {(uint32_t)(drawn / 4), scalars.first_sample + (uint32_t)s,
                                          scalars.step[0], scalars.step[1]};
             uint32_t word[4];
             bur_philox(word, counter, key);
             const int64_t i = s * elements + e;
-            y[0][i] = bur_uniform(word[e % 4]) >= rate ? x[0][i] / (1 - (double)rate) : 0;
+            y[0][i] = bur_uniform(word[drawn % 4]) >= rate ? x[0][i] / (1 - (double)rate) : 0;
         }
 }
 

@@ -72,7 +72,32 @@ INLINE void draw(float uniform[DRAWN], int64_t first, uint32_t sample, const bur
             uniform[4 * i + w] = number[w][i];
 }
 
-static void dropout(const bur_command *command, int thread, int threads)
+/* Whole samples, by the number of their first element. */
+static void drop_samples(const bur_command *command, int thread, int threads)
+{
+    const bur_call *call = &command->kernel->call;
+    const bur_dropout_attr *attr = &call->attr->dropout;
+    const int64_t samples = call->inputs[0].shape.dim[0];
+    const int64_t count = samples == 0 ? 0 : bur_desc_count(&call->inputs[0]) / samples;
+    const float scale = 1.0f / (1.0f - attr->rate);
+    const range own = share(count, CACHE_LINE_FLOATS, thread, threads);
+    for (int64_t sample = 0; sample < samples; sample++) {
+        const float *x = (const float *)command->inputs[0] + sample * count;
+        float *y = (float *)command->outputs[0] + sample * count;
+        float uniform[DRAWN];
+        draw(uniform, 0, (uint32_t)sample, command->inputs[1], attr->node);
+        if (uniform[0] < attr->rate) {
+            memset(y + own.begin, 0, (size_t)(own.end - own.begin) * sizeof *y);
+            continue;
+        }
+        for (int64_t i = own.begin; i < own.end; i += LANES) {
+            const int64_t n = least(LANES, own.end - i);
+            store_first(y + i, load_first(x + i, n) * scale, n);
+        }
+    }
+}
+
+static void drop_elements(const bur_command *command, int thread, int threads)
 {
     const bur_call *call = &command->kernel->call;
     const bur_dropout_attr *attr = &call->attr->dropout;
@@ -95,6 +120,14 @@ static void dropout(const bur_command *command, int thread, int threads)
             store_first(y + i, where_greater(splat(attr->rate), drawn, splat(0), value), n);
         }
     }
+}
+
+static void dropout(const bur_command *command, int thread, int threads)
+{
+    if (command->kernel->call.attr->dropout.per_sample)
+        drop_samples(command, thread, threads);
+    else
+        drop_elements(command, thread, threads);
 }
 
 #endif

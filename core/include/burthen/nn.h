@@ -24,6 +24,7 @@ typedef enum bur_layer_kind {
     BUR_LAYER_GLOBAL_MAX_POOLING2D,
     BUR_LAYER_FLATTEN,
     BUR_LAYER_DROPOUT,
+    BUR_LAYER_STOCHASTIC_DEPTH,
     BUR_LAYER_ACTIVATION,
     BUR_LAYER_ADD,
     BUR_LAYER_MULTIPLY,
@@ -46,7 +47,7 @@ typedef struct bur_layer {
     int32_t groups;            /* conv2d; 0: 1 */
     bur_activation activation; /* dense, conv2d, activation */
     float alpha;               /* leaky_relu, elu; 0: 0.3, 1 */
-    float rate;                /* dropout */
+    float rate;                /* dropout, stochastic depth */
     float epsilon;             /* normalisation; 0: 1e-3 */
     float momentum;            /* batch normalisation, of the running statistics; 0: 0.99 */
     bool unbiased;             /* the running variance is of n - 1, as PyTorch's; Keras': of n */
@@ -77,6 +78,8 @@ BUR_API bur_layer bur_batch_normalization(void);
 BUR_API bur_layer bur_layer_normalization(void);
 BUR_API bur_layer bur_flatten(void);
 BUR_API bur_layer bur_dropout(float rate);
+/** Dropout of whole samples, in a branch beside a shortcut (Huang et al. 2016). */
+BUR_API bur_layer bur_stochastic_depth(float rate);
 BUR_API bur_layer bur_activate(bur_activation activation);
 
 /** The sum of two or more values of one shape, then an activation: a residual connection. */

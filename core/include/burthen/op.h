@@ -116,8 +116,10 @@ typedef struct bur_norm_attr {
 } bur_norm_attr;
 
 typedef struct bur_dropout_attr {
-    float rate;   /* 0 <= rate < 1 */
-    int32_t node; /* the recipe's node id: part of the random key */
+    float rate;         /* 0 <= rate < 1 */
+    int32_t node;       /* the recipe's node id: part of the random key */
+    int32_t per_sample; /* 1: a sample's elements stay or go together, by the number of its first:
+                           stochastic depth (Huang et al. 2016), torchvision's mode "row" */
 } bur_dropout_attr;
 
 /** shape[0..rank) of the result: 0 copies the input's dimension, at most one -1 takes what is left.
