@@ -8,13 +8,11 @@ static const char *const stems[] = {"imagenet", "small", NULL};
 static const char *const switches[] = {"on", "off", NULL};
 static const char *const offers[] = {"off", "on", NULL};
 static const char *const automatic[] = {"auto", NULL};
-static const char *const losses[] = {[BUR_LOSS_NONE] = "auto",
-                                     [BUR_LOSS_CROSS_ENTROPY] = "cross_entropy",
-                                     [BUR_LOSS_MSE] = "mse",
-                                     [BUR_LOSS_MAE] = "mae",
-                                     [BUR_LOSS_HUBER] = "huber",
-                                     [BUR_LOSS_BINARY_CROSS_ENTROPY] = "binary_cross_entropy",
-                                     [BUR_LOSS_COUNT] = NULL};
+static const char *const losses[] = {
+    [BUR_LOSS_NONE] = "auto",   [BUR_LOSS_CROSS_ENTROPY] = "cross_entropy",
+    [BUR_LOSS_MSE] = "mse",     [BUR_LOSS_MAE] = "mae",
+    [BUR_LOSS_HUBER] = "huber", [BUR_LOSS_BINARY_CROSS_ENTROPY] = "binary_cross_entropy",
+    [BUR_LOSS_COUNT] = NULL};
 static const char *const optimizers[] = {
 #define OPTIMIZER_WORD(name, text, op, slots) #text,
     BUR_OPTIMIZER_MAP(OPTIMIZER_WORD)
@@ -48,8 +46,8 @@ const cli_option cli_option_table[] = {
     {"width", 0, KEY, CLI_TYPE_NUMBER, "X", NULL, 0.01, 100, NULL, BUILDS, FIELD(width),
      "multiplies the filters and units of a model"},
     {"stem", 0, KEY, CLI_TYPE_CHOICE, "NAME", "imagenet", 0, 0, stems, BUILDS, FIELD(stem),
-     "the first layers of resnet and mobilenet: imagenet halves the image at once; small keeps its size, "
-     "for images such as 28x28 or 32x32"},
+     "the first layers of resnet, mobilenet and efficientnet: imagenet halves the image at once; small "
+     "keeps its size, for images such as 28x28 or 32x32"},
     {"dropout", 0, KEY, CLI_TYPE_NUMBER, "X", "0", 0, 0.99, NULL, BUILDS, FIELD(dropout),
      "share of units that are left out in each step, before the last layer"},
     {"loss", 0, KEY, CLI_TYPE_CHOICE, "NAME", "auto", 0, 0, losses, TRAINS, FIELD(loss),

@@ -212,9 +212,12 @@ bur_status bur__build_global_pooling2d(const bur_layer *layer, const char *name,
     (void)name;
     const bur_ref input = *value;
     BUR_TRY(check_image("pooling", &bur_recipe_desc(recipe, input)->shape));
-    return bur_recipe_apply(recipe,
-                            layer->kind == BUR_LAYER_GLOBAL_MAX_POOLING2D
-                                ? BUR_OP_global_max_pool2d
-                                : BUR_OP_global_avg_pool2d,
-                            NULL, &input, 1, value);
+    const bur_op op = layer->kind == BUR_LAYER_GLOBAL_MAX_POOLING2D ? BUR_OP_global_max_pool2d
+                                                                    : BUR_OP_global_avg_pool2d;
+    BUR_TRY(bur_recipe_apply(recipe, op, NULL, &input, 1, value));
+    if (!layer->keep_dims)
+        return BUR_OK;
+    const bur_attr attr = {.reshape = {.rank = 4, .shape = {0, 1, 1, -1}}};
+    const bur_ref pooled = *value;
+    return bur_recipe_apply(recipe, BUR_OP_reshape, &attr, &pooled, 1, value);
 }

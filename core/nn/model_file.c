@@ -82,15 +82,23 @@ static bur_status read_real(const model_file *m, bur_yaml_node node, void *out)
     return BUR_OK;
 }
 
-/* use_bias: the field is its opposite. */
-static bur_status read_no_bias(const model_file *m, bur_yaml_node node, void *out)
+static bur_status read_bool(const model_file *m, bur_yaml_node node, void *out)
 {
     const char *text = bur_yaml_text(m->yaml, node);
     const bool is_true = text != NULL && strcmp(text, "true") == 0;
     if (!is_true && (text == NULL || strcmp(text, "false") != 0))
         return bur_fail(BUR_E_FORMAT, "'%s' is neither true nor false",
                         text == NULL ? "(list)" : text);
-    *(bool *)out = !is_true;
+    *(bool *)out = is_true;
+    return BUR_OK;
+}
+
+/* use_bias: the field is its opposite. */
+static bur_status read_no_bias(const model_file *m, bur_yaml_node node, void *out)
+{
+    bool uses_bias = false;
+    BUR_TRY(read_bool(m, node, &uses_bias));
+    *(bool *)out = !uses_bias;
     return BUR_OK;
 }
 
@@ -149,12 +157,13 @@ static bur_status read_initializer(const model_file *m, bur_yaml_node node, void
     return BUR_OK;
 }
 
-#define KIND(name) (UINT64_C(1) << BUR_LAYER_##name)
-#define FILTERS    (KIND(CONV2D) | KIND(CONV2D_TRANSPOSE))
-#define CONVS      (FILTERS | KIND(DEPTHWISE_CONV2D))
-#define ACTIVATED  (KIND(ACTIVATION) | KIND(ADD) | KIND(MULTIPLY))
-#define POOLS      (KIND(MAX_POOLING2D) | KIND(AVERAGE_POOLING2D))
-#define WEIGHTED   (KIND(DENSE) | CONVS)
+#define KIND(name)   (UINT64_C(1) << BUR_LAYER_##name)
+#define FILTERS      (KIND(CONV2D) | KIND(CONV2D_TRANSPOSE))
+#define CONVS        (FILTERS | KIND(DEPTHWISE_CONV2D))
+#define ACTIVATED    (KIND(ACTIVATION) | KIND(ADD) | KIND(MULTIPLY))
+#define POOLS        (KIND(MAX_POOLING2D) | KIND(AVERAGE_POOLING2D))
+#define GLOBAL_POOLS (KIND(GLOBAL_AVERAGE_POOLING2D) | KIND(GLOBAL_MAX_POOLING2D))
+#define WEIGHTED     (KIND(DENSE) | CONVS)
 
 /* Which kinds of layer have a setting, and where it goes. */
 static const struct {
@@ -178,6 +187,7 @@ static const struct {
     {"epsilon", KIND(BATCH_NORMALIZATION) | KIND(LAYER_NORMALIZATION), read_real,
      offsetof(bur_layer, epsilon)},
     {"momentum", KIND(BATCH_NORMALIZATION), read_real, offsetof(bur_layer, momentum)},
+    {"keepdims", GLOBAL_POOLS, read_bool, offsetof(bur_layer, keep_dims)},
     {"use_bias", WEIGHTED, read_no_bias, offsetof(bur_layer, no_bias)},
     {"kernel_initializer", WEIGHTED, read_initializer, offsetof(bur_layer, weight_initializer)},
 };

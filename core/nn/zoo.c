@@ -124,6 +124,10 @@ static const struct {
     {{"mobilenet-v2", "depthwise convolutions between narrow layers, for phones", PHOTOGRAPH, 1000},
      NULL,
      bur__zoo_mobilenet_v2},
+    {{"efficientnet-b0", "depthwise convolutions, squeeze and excite, stochastic depth", PHOTOGRAPH,
+      1000},
+     NULL,
+     bur__zoo_efficientnet_b0},
 };
 
 enum { ZOO_COUNT = sizeof zoo / sizeof *zoo };

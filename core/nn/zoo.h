@@ -12,6 +12,6 @@ int32_t bur__zoo_scaled(const bur_zoo_options *options, int32_t units);
 typedef bur_status bur__zoo_compose(bur_recipe *recipe, bur_ref input,
                                     const bur_zoo_options *options);
 bur__zoo_compose bur__zoo_resnet18, bur__zoo_resnet50, bur__zoo_resnet101; /* zoo_image.c */
-bur__zoo_compose bur__zoo_mobilenet_v2;
+bur__zoo_compose bur__zoo_mobilenet_v2, bur__zoo_efficientnet_b0;
 
 #endif

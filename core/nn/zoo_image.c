@@ -1,5 +1,6 @@
 /* Networks for large images, layer by layer and name by name as torchvision has them, so that its
- * weights fit: ResNet (He, Zhang, Ren and Sun, 2016) and MobileNetV2 (Sandler et al., 2018). */
+ * weights fit: ResNet (He, Zhang, Ren and Sun, 2016), MobileNetV2 (Sandler et al., 2018) and
+ * EfficientNet (Tan and Le, 2019). */
 #include "zoo.h"
 
 #include <stdarg.h>
@@ -60,12 +61,6 @@ static bur_layer normalization(void)
     layer.momentum = 0.9F;
     layer.unbiased = true;
     return layer;
-}
-
-static bur_status add_activation(network *n, bur_activation activation, const char *prefix,
-                                 const char *name)
-{
-    return put(n, bur_activate(activation), "%s%s", prefix, name);
 }
 
 static bur_status join(network *n, bur_layer layer, bur_ref other, const char *prefix,
@@ -199,12 +194,19 @@ static int32_t divisible(const network *n, int32_t channels)
     return rounded < 0.9 * wanted ? rounded + 8 : rounded;
 }
 
-/* Convolution, normalisation and relu6 as torchvision numbers them: PREFIX0, PREFIX1, PREFIX2. */
-static bur_status add_relu6_unit(network *n, const char *prefix, bur_layer layer)
+/* Convolution, normalisation and activation as torchvision numbers them: PREFIX0, PREFIX1, PREFIX2.
+ */
+static bur_status add_numbered(network *n, const char *prefix, bur_layer layer,
+                               bur_activation activation)
 {
     BUR_TRY(put(n, layer, "%s0", prefix));
     BUR_TRY(put(n, normalization(), "%s1", prefix));
-    return add_activation(n, BUR_RELU6, prefix, "2");
+    return activation == BUR_LINEAR ? BUR_OK : put(n, bur_activate(activation), "%s2", prefix);
+}
+
+static int32_t channels_of(const network *n)
+{
+    return (int32_t)bur_recipe_desc(n->recipe, n->value)->shape.dim[3];
 }
 
 /* Widened, filtered channel by channel, narrowed without activation; a shortcut where it fits. */
@@ -214,14 +216,14 @@ static bur_status add_inverted(network *n, int32_t index, int32_t channels, int3
     char prefix[48], block[32];
     int32_t at = 0;
     const bur_ref input = n->value;
-    const int32_t before = (int32_t)bur_recipe_desc(n->recipe, input)->shape.dim[3];
+    const int32_t before = channels_of(n);
     snprintf(block, sizeof block, "features.%d.", (int)index);
     if (expansion > 1) {
         snprintf(prefix, sizeof prefix, "%sconv.%d.", block, (int)at++);
-        BUR_TRY(add_relu6_unit(n, prefix, convolution(before * expansion, 1, 1)));
+        BUR_TRY(add_numbered(n, prefix, convolution(before * expansion, 1, 1), BUR_RELU6));
     }
     snprintf(prefix, sizeof prefix, "%sconv.%d.", block, (int)at++);
-    BUR_TRY(add_relu6_unit(n, prefix, depthwise(3, stride)));
+    BUR_TRY(add_numbered(n, prefix, depthwise(3, stride), BUR_RELU6));
     BUR_TRY(put(n, convolution(channels, 1, 1), "%sconv.%d", block, (int)at));
     BUR_TRY(put(n, normalization(), "%sconv.%d", block, (int)at + 1));
     if (stride != 1 || before != channels)
@@ -238,14 +240,90 @@ bur_status bur__zoo_mobilenet_v2(bur_recipe *recipe, bur_ref input, const bur_zo
     network n;
     int32_t index = 1;
     BUR_TRY(start(&n, recipe, input, options));
-    BUR_TRY(add_relu6_unit(&n, "features.0.",
-                           convolution(divisible(&n, 32), 3, options->small_stem ? 1 : 2)));
+    BUR_TRY(add_numbered(&n, "features.0.",
+                         convolution(divisible(&n, 32), 3, options->small_stem ? 1 : 2),
+                         BUR_RELU6));
     for (size_t s = 0; s < sizeof stages / sizeof *stages; s++)
         for (int32_t i = 0; i < stages[s].repeats; i++)
             BUR_TRY(add_inverted(&n, index++, divisible(&n, stages[s].channels),
                                  stages[s].expansion, i == 0 ? stages[s].stride : 1));
     const bool wider = options->width > 1;
-    BUR_TRY(
-        add_relu6_unit(&n, "features.18.", convolution(wider ? divisible(&n, 1280) : 1280, 1, 1)));
+    BUR_TRY(add_numbered(&n, "features.18.", convolution(wider ? divisible(&n, 1280) : 1280, 1, 1),
+                         BUR_RELU6));
+    return add_head(&n, options->dropout > 0 ? options->dropout : 0.2F, "classifier.1");
+}
+
+/* ---- EfficientNet ---- */
+
+/* Squeeze and excite (Hu, Shen and Sun, 2018): each channel by a factor that its mean and those of
+ * the others tell. */
+static bur_status add_squeeze_excite(network *n, const char *prefix, int32_t squeezed)
+{
+    const bur_ref input = n->value;
+    bur_layer pool = bur_global_average_pooling2d();
+    pool.keep_dims = true;
+    bur_layer fc1 = convolution(squeezed, 1, 1), fc2 = convolution(channels_of(n), 1, 1);
+    fc1.no_bias = fc2.no_bias = false;
+    fc1.activation = BUR_SILU;
+    fc2.activation = BUR_SIGMOID;
+    BUR_TRY(put(n, pool, "%savgpool", prefix));
+    BUR_TRY(put(n, fc1, "%sfc1", prefix));
+    BUR_TRY(put(n, fc2, "%sfc2", prefix));
+    const bur_ref factor = n->value;
+    n->value = input;
+    return join(n, bur_multiply(BUR_LINEAR), factor, prefix, "scale");
+}
+
+typedef struct mbconv {
+    int32_t expansion, kernel, stride, channels;
+    float dropped; /* share of samples whose branch is dropped */
+} mbconv;
+
+/* MobileNetV2's block with squeeze and excite, and stochastic depth beside the shortcut. */
+static bur_status add_mbconv(network *n, const char *block, const mbconv *m)
+{
+    char prefix[48];
+    int32_t at = 0;
+    const bur_ref input = n->value;
+    const int32_t before = channels_of(n), squeezed = before / 4;
+    if (m->expansion > 1) {
+        snprintf(prefix, sizeof prefix, "%sblock.%d.", block, (int)at++);
+        BUR_TRY(add_numbered(n, prefix, convolution(before * m->expansion, 1, 1), BUR_SILU));
+    }
+    snprintf(prefix, sizeof prefix, "%sblock.%d.", block, (int)at++);
+    BUR_TRY(add_numbered(n, prefix, depthwise(m->kernel, m->stride), BUR_SILU));
+    snprintf(prefix, sizeof prefix, "%sblock.%d.", block, (int)at++);
+    BUR_TRY(add_squeeze_excite(n, prefix, squeezed < 1 ? 1 : squeezed));
+    snprintf(prefix, sizeof prefix, "%sblock.%d.", block, (int)at);
+    BUR_TRY(add_numbered(n, prefix, convolution(m->channels, 1, 1), BUR_LINEAR));
+    if (m->stride != 1 || before != m->channels)
+        return BUR_OK;
+    if (m->dropped > 0)
+        BUR_TRY(put(n, bur_stochastic_depth(m->dropped), "%sstochastic_depth", block));
+    return join(n, bur_add(BUR_LINEAR), input, block, "add");
+}
+
+bur_status bur__zoo_efficientnet_b0(bur_recipe *recipe, bur_ref input,
+                                    const bur_zoo_options *options)
+{
+    enum { STAGES = 7, BLOCKS = 16 };
+    static const struct {
+        int32_t expansion, kernel, stride, channels, repeats;
+    } stages[STAGES] = {{1, 3, 1, 16, 1},  {6, 3, 2, 24, 2},  {6, 5, 2, 40, 2}, {6, 3, 2, 80, 3},
+                        {6, 5, 1, 112, 3}, {6, 5, 2, 192, 4}, {6, 3, 1, 320, 1}};
+    network n;
+    char block[32];
+    int32_t count = 0;
+    BUR_TRY(start(&n, recipe, input, options));
+    BUR_TRY(add_numbered(&n, "features.0.",
+                         convolution(divisible(&n, 32), 3, options->small_stem ? 1 : 2), BUR_SILU));
+    for (int32_t s = 0; s < STAGES; s++)
+        for (int32_t i = 0; i < stages[s].repeats; i++) {
+            const mbconv m = {stages[s].expansion, stages[s].kernel, i == 0 ? stages[s].stride : 1,
+                              divisible(&n, stages[s].channels), 0.2F * (float)count++ / BLOCKS};
+            snprintf(block, sizeof block, "features.%d.%d.", (int)s + 1, (int)i);
+            BUR_TRY(add_mbconv(&n, block, &m));
+        }
+    BUR_TRY(add_numbered(&n, "features.8.", convolution(4 * channels_of(&n), 1, 1), BUR_SILU));
     return add_head(&n, options->dropout > 0 ? options->dropout : 0.2F, "classifier.1");
 }

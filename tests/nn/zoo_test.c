@@ -57,7 +57,8 @@ static int64_t count_macs(const char *model)
     return macs;
 }
 
-/* torchvision's documented parameters, and GFLOPS to the digits it gives (1.81, 4.09, 7.80, 0.30).
+/* torchvision's documented parameters, and GFLOPS to the digits it gives (1.81, 4.09, 7.80, 0.30,
+ * 0.39).
  */
 static void test_nn_zoo__image_models_are_the_size_of_torchvision_s(void **state)
 {
@@ -66,16 +67,52 @@ static void test_nn_zoo__image_models_are_the_size_of_torchvision_s(void **state
         const char *name;
         int64_t parameters, ten_mega_macs;
     } wanted[] = {
-        {"resnet18", 11689512, 181},
-        {"resnet50", 25557032, 409},
-        {"resnet101", 44549160, 780},
-        {"mobilenet-v2", 3504872, 30},
+        {"resnet18", 11689512, 181},      {"resnet50", 25557032, 409},
+        {"resnet101", 44549160, 780},     {"mobilenet-v2", 3504872, 30},
+        {"efficientnet-b0", 5288548, 39},
     };
     for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
         assert_int_equal(count_parameters(wanted[i].name, NULL), wanted[i].parameters);
         assert_int_equal((count_macs(wanted[i].name) + 5000000) / 10000000,
                          wanted[i].ten_mega_macs);
     }
+}
+
+/* Narrow ones for small images: torchvision's rounding to multiples of 8, at least 8. */
+static void test_nn_zoo__image_models_shrink(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *layer;
+        int64_t height, channels; /* of that layer's output */
+    } wanted[] = {
+        {"mobilenet-v2", "features.0.0", 32, 8},
+        {"efficientnet-b0", "features.0.0", 32, 8},
+        {"efficientnet-b0", "features.4.0.block.2.fc1", 1, 4},
+        {"efficientnet-b0", "features.7.0.block.3.0", 2, 80},
+        {"efficientnet-b0", "features.8.0", 2, 320},
+    };
+    const bur_zoo_options small = {
+        .sample = {.rank = 3, .dim = {32, 32, 1}}, .width = 0.25F, .small_stem = true};
+    bur_context *context = NULL;
+    assert_ok(bur_context_create(&context, NULL));
+    for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
+        bur_recipe *recipe = NULL;
+        bool found = false;
+        assert_ok(bur_zoo_create(&recipe, context, wanted[i].name, &small));
+        for (int32_t l = 0; l < bur_recipe_layer_count(recipe); l++) {
+            bur_layer_summary layer;
+            assert_ok(bur_recipe_layer_summary(recipe, l, &layer));
+            if (strcmp(layer.name, wanted[i].layer) != 0)
+                continue;
+            found = true;
+            assert_int_equal(layer.output.dim[1], wanted[i].height);
+            assert_int_equal(layer.output.dim[3], wanted[i].channels);
+        }
+        assert_true(found);
+        bur_recipe_destroy(recipe);
+    }
+    bur_context_destroy(context);
 }
 
 /* The names of torchvision's weights. */
@@ -92,6 +129,12 @@ static void test_nn_zoo__parameters_have_the_names_of_torchvision(void **state)
         {"mobilenet-v2", "features.1.conv.0.0.weight"},
         {"mobilenet-v2", "features.17.conv.3.bias"},
         {"mobilenet-v2", "classifier.1.weight"},
+        {"efficientnet-b0", "features.1.0.block.0.0.weight"},
+        {"efficientnet-b0", "features.1.0.block.1.fc2.bias"},
+        {"efficientnet-b0", "features.2.0.block.2.fc1.weight"},
+        {"efficientnet-b0", "features.6.3.block.3.1.running_var"},
+        {"efficientnet-b0", "features.8.1.weight"},
+        {"efficientnet-b0", "classifier.1.bias"},
     };
     bur_context *context = NULL;
     assert_ok(bur_context_create(&context, NULL));

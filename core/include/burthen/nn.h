@@ -52,6 +52,7 @@ typedef struct bur_layer {
     float momentum;            /* batch normalisation, of the running statistics; 0: 0.99 */
     bool unbiased;             /* the running variance is of n - 1, as PyTorch's; Keras': of n */
     bool no_bias;
+    bool keep_dims;                     /* global pooling: [N, 1, 1, channels] */
     bur_initializer weight_initializer; /* 0 (zeros) means glorot_uniform */
 } bur_layer;
 
@@ -124,8 +125,10 @@ typedef struct bur_zoo_options {
     bool values;        /* a linear head for regression */
     const char *hidden; /* mlp: "128-64-32"; NULL: default */
     float width;        /* multiplies filters and units, 0: 1 */
-    float dropout;      /* before the last dense layer, 0: the model's (none, mobilenet-v2 0.2) */
-    bool small_stem;    /* resnet, mobilenet: no halving before the first block, for small images */
+    float dropout;      /* before the last dense layer, 0: the model's: none; mobilenet-v2 and
+                           efficientnet 0.2 */
+    bool small_stem;    /* networks for photographs: no halving before the first block, for small
+                           images */
 } bur_zoo_options;
 
 BUR_API int32_t bur_zoo_count(void);
