@@ -1,5 +1,6 @@
 /* What the documents say of activations at the edges, by eager calls on every device. */
 #include "support/opened.h"
+#include "support/model.h"
 #include "support/run.h"
 #include "test.h"
 
@@ -71,49 +72,37 @@ static void test_documents_activation__softmax_rows_sum_to_1_at_logits_of_10000(
 }
 
 /* The loss of the training set after each of two epochs of a network of three layers, by SGD. */
-static void train_three_layers(bur_device *device, bur_context *context, const bur_data *data,
-                               bur_activation activation, double loss[2])
+static void train_three_layers(const test_digits *digits, bur_activation activation, double loss[2])
 {
     const bur_layer layers[] = {bur_flatten(), bur_dense(64, activation), bur_dense(64, activation),
                                 bur_dense(10, BUR_SOFTMAX)};
     const bur_fit_options options = {
         .epochs = 2, .seed = 5, .optimizer = bur_optimizer_default(BUR_SGD)};
-    bur_sequential *model = NULL;
-    bur_recipe *recipe = NULL;
-    bur_trainer *trainer = NULL;
+    bur_recipe *recipe =
+        test_sequential(digits->context, &bur_dataset_describe(digits->data.train)->sample, layers,
+                        sizeof layers / sizeof *layers);
+    bur_trainer *trainer = test_fit(digits->cpu, recipe, &digits->data, &options);
     int64_t count = 0;
-    assert_ok(bur_sequential_create(&model, context, bur_activation_name(activation)));
-    for (size_t i = 0; i < sizeof layers / sizeof *layers; i++)
-        assert_ok(bur_sequential_add(model, &layers[i]));
-    assert_ok(bur_sequential_build(model, &bur_dataset_describe(data->train)->sample, &recipe));
-    assert_ok(bur_trainer_create(&trainer, device, recipe, data, &options));
-    assert_ok(bur_trainer_fit(trainer));
     const bur_epoch *history = bur_trainer_history(trainer, &count);
     assert_int_equal(count, 2);
     for (int i = 0; i < 2; i++)
         loss[i] = history[i].loss;
     bur_trainer_destroy(trainer);
     bur_recipe_destroy(recipe);
-    bur_sequential_destroy(model);
 }
 
 /* S-132 */
 static void test_documents_activation__tanh_learns_faster_than_sigmoid_at_first(void **state)
 {
     (void)state;
-    bur_context *context = NULL;
-    bur_device *device = NULL;
-    bur_data data;
+    test_digits digits;
     double with_tanh[2], with_sigmoid[2];
-    assert_ok(bur_context_create(&context, &(bur_context_options){.threads = 1}));
-    assert_ok(bur_device_open(&device, context, "cpu"));
-    assert_ok(bur_data_open(&data, context, "digits", NULL));
-    train_three_layers(device, context, &data, BUR_TANH, with_tanh);
-    train_three_layers(device, context, &data, BUR_SIGMOID, with_sigmoid);
+    test_digits_open(&digits);
+    train_three_layers(&digits, BUR_TANH, with_tanh);
+    train_three_layers(&digits, BUR_SIGMOID, with_sigmoid);
     for (int i = 0; i < 2; i++)
         assert_true(with_tanh[i] < 0.9 * with_sigmoid[i]);
-    bur_data_close(&data);
-    bur_context_destroy(context);
+    test_digits_close(&digits);
 }
 
 /* One unit y = act(w x + b) that a large step has sent below 0 for every x: loss (y - 1)^2 and the
@@ -127,13 +116,9 @@ static void train_dead_unit(bur_device *device, bur_context *context, const bur_
     sgd.learning_rate = 0.0625F;
     bur_layer unit = bur_dense(1, activation);
     unit.alpha = alpha;
-    bur_sequential *model = NULL;
-    bur_recipe *recipe = NULL;
+    bur_recipe *recipe = test_sequential(context, &shape, &unit, 1);
     int64_t count = 0;
     test_run run;
-    assert_ok(bur_sequential_create(&model, context, "unit"));
-    assert_ok(bur_sequential_add(model, &unit));
-    assert_ok(bur_sequential_build(model, &shape, &recipe));
     test_run_create(&run, device, NULL, recipe, data, 2, &sgd, 1);
     test_run_write_state(run.session, dead);
     test_run_accumulate(&run, data, 0);
@@ -144,7 +129,6 @@ static void train_dead_unit(bur_device *device, bur_context *context, const bur_
         *loss = test_run_step(&run, data, i);
     test_run_destroy(&run);
     bur_recipe_destroy(recipe);
-    bur_sequential_destroy(model);
 }
 
 /* S-134: x = 1 and 3 give z = -2 and -4; of leaky_relu y = alpha z, and the mean of 2 (y - 1) alpha

@@ -1,5 +1,6 @@
 /* What the documents say of layers: dropout, convolution, the lighter model. */
 #include "support/opened.h"
+#include "support/model.h"
 #include "support/run.h"
 #include "test.h"
 
@@ -117,12 +118,6 @@ static void test_documents_layer__dropout_is_in_training_alone(void **state)
     bur_context_destroy(context);
 }
 
-static bur_status put(bur_recipe *recipe, bur_layer layer, bur_ref *value)
-{
-    const bur_ref input = *value;
-    return bur_layer_apply(recipe, &layer, &input, 1, value);
-}
-
 /* Convolutions and the greatest answer of each filter, wherever it is. */
 static bur_recipe *searching_network(bur_context *context, int64_t side)
 {
@@ -131,12 +126,12 @@ static bur_recipe *searching_network(bur_context *context, int64_t side)
     const bur_shape shape = {.rank = 4, .dim = {BUR_DIM_BATCH, side, side, 1}};
     assert_ok(bur_recipe_create(&recipe, context, "search"));
     assert_ok(bur_recipe_input(recipe, "x", BUR_F32, &shape, &value));
-    assert_ok(put(recipe, bur_conv2d(16, 5, BUR_SAME, BUR_RELU), &value));
-    assert_ok(put(recipe, bur_max_pooling2d(2), &value));
-    assert_ok(put(recipe, bur_conv2d(32, 5, BUR_SAME, BUR_RELU), &value));
-    assert_ok(put(recipe, bur_conv2d(32, 5, BUR_SAME, BUR_RELU), &value));
-    assert_ok(put(recipe, bur_global_max_pooling2d(), &value));
-    assert_ok(put(recipe, bur_dense(10, BUR_SOFTMAX), &value));
+    assert_ok(test_put(recipe, bur_conv2d(16, 5, BUR_SAME, BUR_RELU), &value));
+    assert_ok(test_put(recipe, bur_max_pooling2d(2), &value));
+    assert_ok(test_put(recipe, bur_conv2d(32, 5, BUR_SAME, BUR_RELU), &value));
+    assert_ok(test_put(recipe, bur_conv2d(32, 5, BUR_SAME, BUR_RELU), &value));
+    assert_ok(test_put(recipe, bur_global_max_pooling2d(), &value));
+    assert_ok(test_put(recipe, bur_dense(10, BUR_SOFTMAX), &value));
     assert_ok(bur_recipe_output(recipe, value));
     return recipe;
 }
@@ -171,59 +166,43 @@ static bur_dataset *moved(bur_context *context, const bur_dataset *set, int64_t 
 static void test_documents_layer__a_moved_picture_is_still_classified(void **state)
 {
     (void)state;
-    bur_context *context = NULL;
-    bur_device *device = NULL;
-    bur_data data;
-    bur_trainer *trainer = NULL;
-    double loss = 0, in_place = 0, elsewhere = 0;
-    assert_ok(bur_context_create(&context, NULL));
-    assert_ok(bur_device_open(&device, context, "cpu"));
-    assert_ok(bur_data_open(&data, context, "digits", NULL));
-    bur_recipe *recipe = searching_network(context, SIDE), *large = searching_network(context, 96);
+    test_digits digits;
+    test_digits_open(&digits);
+    const bur_dataset *still = digits.data.test;
+    bur_recipe *recipe = searching_network(digits.context, SIDE),
+               *large = searching_network(digits.context, 96);
     assert_int_equal(count_parameters(recipe), count_parameters(large));
     const bur_fit_options fit = {.epochs = 3, .batch = 32};
-    assert_ok(bur_trainer_create(&trainer, device, recipe, &data, &fit));
-    assert_ok(bur_trainer_fit(trainer));
-    const int64_t count = bur_dataset_describe(data.test)->count;
+    bur_trainer *trainer = test_fit(digits.cpu, recipe, &digits.data, &fit);
+    const int64_t count = bur_dataset_describe(still)->count;
     float *x = test_run_memory((size_t)count * SIDE * SIDE * sizeof *x);
     int32_t *labels = test_run_memory((size_t)count * sizeof *labels);
-    bur_dataset *set = moved(context, data.test, 3, x, labels);
-    assert_ok(bur_trainer_evaluate(trainer, data.test, &loss, &in_place));
-    assert_ok(bur_trainer_evaluate(trainer, set, &loss, &elsewhere));
-    assert_true(in_place > 0.9 && elsewhere > in_place - 0.1);
+    bur_dataset *set = moved(digits.context, still, 3, x, labels);
+    const double in_place = test_metric(trainer, still);
+    assert_true(in_place > 0.9 && test_metric(trainer, set) > in_place - 0.1);
     bur_dataset_destroy(set);
     free(labels);
     free(x);
     bur_trainer_destroy(trainer);
     bur_recipe_destroy(large);
     bur_recipe_destroy(recipe);
-    bur_data_close(&data);
-    bur_context_destroy(context);
+    test_digits_close(&digits);
 }
 
 /* S-102: the lighter model of the third remedy trains; its parameters are in nn.zoo. */
 static void test_documents_layer__the_lighter_model_trains(void **state)
 {
     (void)state;
-    bur_context *context = NULL;
-    bur_device *device = NULL;
-    bur_data data;
+    test_digits digits;
     bur_recipe *recipe = NULL;
-    bur_trainer *trainer = NULL;
-    double loss = 0, accuracy = 0;
-    assert_ok(bur_context_create(&context, NULL));
-    assert_ok(bur_device_open(&device, context, "cpu"));
-    assert_ok(bur_data_open(&data, context, "digits", NULL));
-    assert_ok(bur_zoo_create(&recipe, context, "cnn-light", NULL));
+    test_digits_open(&digits);
+    assert_ok(bur_zoo_create(&recipe, digits.context, "cnn-light", NULL));
     const bur_fit_options fit = {.epochs = 1, .batch = 32};
-    assert_ok(bur_trainer_create(&trainer, device, recipe, &data, &fit));
-    assert_ok(bur_trainer_fit(trainer));
-    assert_ok(bur_trainer_evaluate(trainer, data.test, &loss, &accuracy));
-    assert_true(accuracy > 0.9);
+    bur_trainer *trainer = test_fit(digits.cpu, recipe, &digits.data, &fit);
+    assert_true(test_metric(trainer, digits.data.test) > 0.9);
     bur_trainer_destroy(trainer);
     bur_recipe_destroy(recipe);
-    bur_data_close(&data);
-    bur_context_destroy(context);
+    test_digits_close(&digits);
 }
 
 /* S-033: "adam" is Adam at a thousandth. */

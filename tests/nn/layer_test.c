@@ -1,13 +1,9 @@
 #include "test.h"
 
+#include "support/model.h"
+
 #include <burthen/burthen.h>
 #include <string.h>
-
-static bur_status put(bur_recipe *recipe, bur_layer layer, bur_ref *value)
-{
-    const bur_ref input = *value;
-    return bur_layer_apply(recipe, &layer, &input, 1, value);
-}
 
 static bur_recipe *start(bur_context *context, bur_ref *x)
 {
@@ -27,14 +23,14 @@ static bur_recipe *residual(bur_context *context)
     for (int i = 0; i < 4; i++)
         first.pad[i] = 1;
     first.stride[0] = first.stride[1] = 2;
-    assert_ok(put(recipe, first, &value));
+    assert_ok(test_put(recipe, first, &value));
     bur_ref ends[2] = {value, value};
-    assert_ok(put(recipe, bur_depthwise_conv2d(3, BUR_SAME, BUR_RELU), &ends[1]));
-    assert_ok(put(recipe, bur_conv2d(8, 1, BUR_VALID, BUR_LINEAR), &ends[1]));
+    assert_ok(test_put(recipe, bur_depthwise_conv2d(3, BUR_SAME, BUR_RELU), &ends[1]));
+    assert_ok(test_put(recipe, bur_conv2d(8, 1, BUR_VALID, BUR_LINEAR), &ends[1]));
     const bur_layer add = bur_add(BUR_RELU);
     assert_ok(bur_layer_apply(recipe, &add, ends, 2, &value));
-    assert_ok(put(recipe, bur_flatten(), &value));
-    assert_ok(put(recipe, bur_dense(10, BUR_SOFTMAX), &value));
+    assert_ok(test_put(recipe, bur_flatten(), &value));
+    assert_ok(test_put(recipe, bur_dense(10, BUR_SOFTMAX), &value));
     assert_ok(bur_recipe_output(recipe, value));
     return recipe;
 }
@@ -70,24 +66,15 @@ static void test_nn_layer__branches_have_the_shapes_and_parameters_of_their_laye
 static void test_nn_layer__a_model_with_a_shortcut_learns(void **state)
 {
     (void)state;
-    bur_context *context = NULL;
-    bur_device *device = NULL;
-    bur_data data;
-    bur_trainer *trainer = NULL;
-    double loss = 0, accuracy = 0;
-    assert_ok(bur_context_create(&context, &(bur_context_options){.threads = 1}));
-    assert_ok(bur_device_open(&device, context, "cpu"));
-    assert_ok(bur_data_open(&data, context, "digits", NULL));
-    bur_recipe *recipe = residual(context);
+    test_digits digits;
+    test_digits_open(&digits);
+    bur_recipe *recipe = residual(digits.context);
     const bur_fit_options options = {.epochs = 1};
-    assert_ok(bur_trainer_create(&trainer, device, recipe, &data, &options));
-    assert_ok(bur_trainer_fit(trainer));
-    assert_ok(bur_trainer_evaluate(trainer, data.test, &loss, &accuracy));
-    assert_true(accuracy > 0.8);
+    bur_trainer *trainer = test_fit(digits.cpu, recipe, &digits.data, &options);
+    assert_true(test_metric(trainer, digits.data.test) > 0.8);
     bur_trainer_destroy(trainer);
     bur_recipe_destroy(recipe);
-    bur_data_close(&data);
-    bur_context_destroy(context);
+    test_digits_close(&digits);
 }
 
 static void test_nn_layer__a_transposed_convolution_has_the_size_of_keras(void **state)
@@ -104,10 +91,10 @@ static void test_nn_layer__a_transposed_convolution_has_the_size_of_keras(void *
     for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
         bur_ref value = -1;
         bur_recipe *recipe = start(context, &value);
-        assert_ok(put(recipe,
-                      bur_conv2d_transpose(5, wanted[i].kernel, wanted[i].stride, wanted[i].padding,
-                                           BUR_RELU),
-                      &value));
+        assert_ok(test_put(recipe,
+                           bur_conv2d_transpose(5, wanted[i].kernel, wanted[i].stride,
+                                                wanted[i].padding, BUR_RELU),
+                           &value));
         const int64_t *y = bur_recipe_desc(recipe, value)->shape.dim;
         assert_int_equal(y[1], wanted[i].size);
         assert_int_equal(y[2], wanted[i].size);
@@ -156,24 +143,24 @@ static void test_nn_layer__gates_and_pools_have_the_shapes_of_keras(void **state
     bur_ref x = -1, gate = -1, gated = -1, out = -1;
     assert_ok(bur_context_create(&context, NULL));
     bur_recipe *recipe = start(context, &x);
-    assert_ok(put(recipe, bur_conv2d(6, 3, BUR_SAME, BUR_SILU), &x));
+    assert_ok(test_put(recipe, bur_conv2d(6, 3, BUR_SAME, BUR_SILU), &x));
     gate = x;
-    assert_ok(put(recipe, bur_global_average_pooling2d(), &gate));
+    assert_ok(test_put(recipe, bur_global_average_pooling2d(), &gate));
     assert_int_equal(bur_recipe_desc(recipe, gate)->shape.rank, 2);
     gate = x;
-    assert_ok(put(recipe, bur_conv2d(6, 1, BUR_VALID, BUR_SIGMOID), &gate));
+    assert_ok(test_put(recipe, bur_conv2d(6, 1, BUR_VALID, BUR_SIGMOID), &gate));
     const bur_layer multiply = bur_multiply(BUR_LINEAR), beside = bur_concatenate();
     assert_ok(bur_layer_apply(recipe, &multiply, (bur_ref[]){x, gate}, 2, &gated));
     bur_ref mean = gated, most = gated;
-    assert_ok(put(recipe, bur_average_pooling2d(4), &mean));
-    assert_ok(put(recipe, bur_max_pooling2d(4), &most));
+    assert_ok(test_put(recipe, bur_average_pooling2d(4), &mean));
+    assert_ok(test_put(recipe, bur_max_pooling2d(4), &most));
     assert_ok(bur_layer_apply(recipe, &beside, (bur_ref[]){mean, most, mean}, 3, &out));
     const int64_t *y = bur_recipe_desc(recipe, out)->shape.dim;
     assert_int_equal(y[1], 7);
     assert_int_equal(y[3], 18);
-    assert_ok(put(recipe, bur_global_max_pooling2d(), &out));
+    assert_ok(test_put(recipe, bur_global_max_pooling2d(), &out));
     assert_int_equal(bur_recipe_desc(recipe, out)->shape.dim[1], 18);
-    assert_status(BUR_E_SHAPE, put(recipe, bur_global_max_pooling2d(), &out));
+    assert_status(BUR_E_SHAPE, test_put(recipe, bur_global_max_pooling2d(), &out));
     bur_recipe_destroy(recipe);
     bur_context_destroy(context);
 }

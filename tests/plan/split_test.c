@@ -1,5 +1,7 @@
 #include "test.h"
 
+#include "support/model.h"
+
 #include "support/opened.h"
 
 #include <burthen/burthen.h>
@@ -88,17 +90,12 @@ static void test_plan_split__a_batch_that_is_normalised_stays_whole(void **state
         const bur_layer layers[] = {bur_conv2d(32, 3, BUR_SAME, BUR_LINEAR),
                                     normalised ? bur_batch_normalization() : bur_activate(BUR_RELU),
                                     bur_flatten(), bur_dense(10, BUR_SOFTMAX)};
-        bur_sequential *model = NULL;
-        bur_recipe *recipe = NULL;
+        bur_recipe *recipe =
+            test_sequential(context, &image, layers, sizeof layers / sizeof *layers);
         int64_t parts = 0;
-        assert_ok(bur_sequential_create(&model, context, "net"));
-        for (size_t i = 0; i < sizeof layers / sizeof *layers; i++)
-            assert_ok(bur_sequential_add(model, &layers[i]));
-        assert_ok(bur_sequential_build(model, &image, &recipe));
         assert_ok(bur_plan_choose_parts(&parts, recipe, &options, &target, NULL));
         assert_true(normalised ? parts == 1 : parts > 1);
         bur_recipe_destroy(recipe);
-        bur_sequential_destroy(model);
     }
     bur_context_destroy(context);
 }

@@ -1,73 +1,21 @@
 /* Saved parameters and optimizer state come back, bit by bit; what does not fit is refused before
  * anything changes. */
-#include "test.h"
+#include "scene.h"
 
-#include "support/run.h"
-
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-typedef struct scene {
-    bur_context *context;
-    bur_device *devices[TEST_MAX_RUN_DEVICES];
-    int32_t n_devices;
-    bur_data data;
-    bur_recipe *recipe;
-    char path[64];
-} scene;
-
-static void scene_open(scene *s)
+static void mlp_scene(scene *s)
 {
-    *s = (scene){.context = NULL};
-    assert_ok(bur_context_create(&s->context, &(bur_context_options){.threads = 2}));
-    s->n_devices = test_run_devices(s->devices, s->context);
-    assert_ok(bur_data_open(&s->data, s->context, "digits", &(bur_data_options){.count = 200}));
+    scene_open(s, 200);
     assert_ok(bur_zoo_create(&s->recipe, s->context, "mlp", NULL));
-    snprintf(s->path, sizeof s->path, "file_test_%ld.safetensors", (long)getpid());
 }
 
-static void scene_close(scene *s)
-{
-    remove(s->path);
-    bur_recipe_destroy(s->recipe);
-    bur_data_close(&s->data);
-    bur_context_destroy(s->context);
-}
-
-static bur_trainer *create(const scene *s, bur_device *device, uint64_t seed)
-{
-    bur_trainer *trainer = NULL;
-    const bur_fit_options options = {.epochs = 2, .seed = seed};
-    assert_ok(bur_trainer_create(&trainer, device, s->recipe, &s->data, &options));
-    return trainer;
-}
-
-/* Trained on the CPU, read back on every device: the same bits, the same evaluation there. */
 static void test_train_file__saved_parameters_give_the_same_evaluation(void **state)
 {
     (void)state;
     scene s;
-    scene_open(&s);
-    for (int32_t d = 0; d < s.n_devices; d++) {
-        int64_t count = 0;
-        double loss[2], metric[2];
-        bur_trainer *trained = create(&s, s.devices[d], 1), *fresh = create(&s, s.devices[d], 2);
-        assert_ok(bur_trainer_fit(trained));
-        assert_ok(bur_trainer_evaluate(trained, s.data.test, &loss[0], &metric[0]));
-        assert_ok(bur_trainer_save(trained, s.path, true));
-        assert_ok(bur_trainer_load(fresh, s.path, true));
-        assert_ok(bur_trainer_evaluate(fresh, s.data.test, &loss[1], &metric[1]));
-        float *a = test_run_read_state(bur_trainer_session(trained), &count);
-        float *b = test_run_read_state(bur_trainer_session(fresh), &count);
-        assert_memory_equal(a, b, (size_t)count * sizeof *a);
-        assert_true(loss[0] == loss[1] && metric[0] == metric[1]);
-        free(a);
-        free(b);
-        bur_trainer_destroy(trained);
-        bur_trainer_destroy(fresh);
-    }
+    mlp_scene(&s);
+    scene_check_saved(&s, true);
     scene_close(&s);
 }
 
@@ -77,8 +25,9 @@ static void test_train_file__a_file_without_state_holds_the_parameters_alone(voi
     (void)state;
     scene s;
     bur_safetensors *file = NULL;
-    scene_open(&s);
-    bur_trainer *trained = create(&s, s.devices[0], 1), *fresh = create(&s, s.devices[0], 2);
+    mlp_scene(&s);
+    bur_trainer *trained = scene_trainer(&s, s.devices[0], 1),
+                *fresh = scene_trainer(&s, s.devices[0], 2);
     assert_ok(bur_trainer_fit(trained));
     assert_ok(bur_trainer_save(trained, s.path, false));
     assert_ok(bur_safetensors_open(&file, s.context, s.path));
@@ -116,8 +65,8 @@ static void test_train_file__another_models_file_is_refused_and_changes_nothing(
         {"cnn", NULL, "'dense1.weight'"},
     };
     scene s;
-    scene_open(&s);
-    bur_trainer *trainer = create(&s, s.devices[0], 1);
+    mlp_scene(&s);
+    bur_trainer *trainer = scene_trainer(&s, s.devices[0], 1);
     int64_t count = 0;
     float *before = test_run_read_state(bur_trainer_session(trainer), &count);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -146,8 +95,8 @@ static void test_train_file__no_file_and_no_folder_are_told(void **state)
 {
     (void)state;
     scene s;
-    scene_open(&s);
-    bur_trainer *trainer = create(&s, s.devices[0], 1);
+    mlp_scene(&s);
+    bur_trainer *trainer = scene_trainer(&s, s.devices[0], 1);
     assert_status(BUR_E_FILE, bur_trainer_load(trainer, "no_such_file.safetensors", true));
     assert_non_null(strstr(bur_last_error(), "no_such_file.safetensors"));
     assert_status(BUR_E_FILE, bur_trainer_save(trainer, "no_such_folder/x.safetensors", true));
@@ -160,9 +109,10 @@ static void test_train_file__a_run_resumed_from_its_state_goes_on_as_if_never_sa
 {
     (void)state;
     scene s;
-    scene_open(&s);
+    mlp_scene(&s);
     int64_t count = 0;
-    bur_trainer *whole = create(&s, s.devices[0], 1), *half = create(&s, s.devices[0], 1);
+    bur_trainer *whole = scene_trainer(&s, s.devices[0], 1),
+                *half = scene_trainer(&s, s.devices[0], 1);
     assert_ok(bur_trainer_fit(whole));
     assert_ok(bur_trainer_save(whole, s.path, true));
     assert_ok(bur_trainer_fit(half));

@@ -2,6 +2,7 @@
 #include "test.h"
 
 #include "reference/reference.h"
+#include "support/model.h"
 #include "support/run.h"
 
 #include <math.h>
@@ -54,14 +55,7 @@ static bur_recipe *tiny_cnn(bur_context *context)
                                 bur_dense(6, BUR_LEAKY_RELU),
                                 bur_dense(3, BUR_SOFTMAX)};
     const bur_shape image = {.rank = 3, .dim = {6, 6, 1}};
-    bur_sequential *list = NULL;
-    bur_recipe *recipe = NULL;
-    assert_ok(bur_sequential_create(&list, context, "tiny"));
-    for (size_t i = 0; i < sizeof layers / sizeof *layers; i++)
-        assert_ok(bur_sequential_add(list, &layers[i]));
-    assert_ok(bur_sequential_build(list, &image, &recipe));
-    bur_sequential_destroy(list);
-    return recipe;
+    return test_sequential(context, &image, layers, sizeof layers / sizeof *layers);
 }
 
 static void scene_open(scene *s, const bur_backend *backend, const char *name)

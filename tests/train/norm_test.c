@@ -1,24 +1,10 @@
 /* Batch normalisation in training and evaluation: its running statistics are learned, saved, loaded
  * and read, on every device alike. */
-#include "test.h"
+#include "scene.h"
+#include "support/model.h"
 
-#include "support/run.h"
-
-#include <burthen/burthen.h>
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-
-typedef struct scene {
-    bur_context *context;
-    bur_device *devices[TEST_MAX_RUN_DEVICES];
-    int32_t n_devices;
-    bur_data data;
-    bur_recipe *recipe;
-    char path[64];
-} scene;
 
 /* A few dozen steps are too few for Keras' momentum of 0.99. A convolution, batch normalisation,
  * pooling, a dense layer, batch and layer normalisation. */
@@ -34,41 +20,13 @@ static bur_recipe *small_net(bur_context *context, const bur_shape *sample)
                                 bur_activate(BUR_RELU),
                                 bur_layer_normalization(),
                                 bur_dense(10, BUR_SOFTMAX)};
-    bur_sequential *model = NULL;
-    bur_recipe *recipe = NULL;
-    assert_ok(bur_sequential_create(&model, context, "normal"));
-    for (size_t i = 0; i < sizeof layers / sizeof *layers; i++)
-        assert_ok(bur_sequential_add(model, &layers[i]));
-    assert_ok(bur_sequential_build(model, sample, &recipe));
-    bur_sequential_destroy(model);
-    return recipe;
+    return test_sequential(context, sample, layers, sizeof layers / sizeof *layers);
 }
 
-static void scene_open(scene *s, int64_t count)
+static void normal_scene(scene *s, int64_t count)
 {
-    *s = (scene){.context = NULL};
-    assert_ok(bur_context_create(&s->context, &(bur_context_options){.threads = 2}));
-    s->n_devices = test_run_devices(s->devices, s->context);
-    assert_ok(bur_data_open(&s->data, s->context, "digits",
-                            &(bur_data_options){.seed = 1, .count = count}));
+    scene_open(s, count);
     s->recipe = small_net(s->context, &bur_dataset_describe(s->data.train)->sample);
-    snprintf(s->path, sizeof s->path, "norm_test_%ld.safetensors", (long)getpid());
-}
-
-static void scene_close(scene *s)
-{
-    remove(s->path);
-    bur_recipe_destroy(s->recipe);
-    bur_data_close(&s->data);
-    bur_context_destroy(s->context);
-}
-
-static bur_trainer *create(const scene *s, bur_device *device, uint64_t seed)
-{
-    bur_trainer *trainer = NULL;
-    const bur_fit_options options = {.epochs = 3, .batch = 32, .seed = seed};
-    assert_ok(bur_trainer_create(&trainer, device, s->recipe, &s->data, &options));
-    return trainer;
 }
 
 static int32_t parameter_named(const bur_recipe *recipe, const char *name)
@@ -98,8 +56,8 @@ static void test_train_norm__learns_and_evaluates_by_running_statistics(void **s
 {
     (void)state;
     scene s;
-    scene_open(&s, 1000);
-    bur_trainer *trainer = create(&s, s.devices[0], 1);
+    normal_scene(&s, 1000);
+    bur_trainer *trainer = scene_trainer(&s, s.devices[0], 1);
     double loss[2], metric[2];
     assert_ok(bur_trainer_fit(trainer));
     assert_ok(bur_trainer_evaluate(trainer, s.data.test, &loss[0], &metric[0]));
@@ -116,19 +74,8 @@ static void test_train_norm__saved_statistics_give_the_same_evaluation(void **st
 {
     (void)state;
     scene s;
-    scene_open(&s, 200);
-    for (int32_t d = 0; d < s.n_devices; d++) {
-        double loss[2], metric[2];
-        bur_trainer *trained = create(&s, s.devices[d], 1), *fresh = create(&s, s.devices[d], 2);
-        assert_ok(bur_trainer_fit(trained));
-        assert_ok(bur_trainer_evaluate(trained, s.data.test, &loss[0], &metric[0]));
-        assert_ok(bur_trainer_save(trained, s.path, false));
-        assert_ok(bur_trainer_load(fresh, s.path, false));
-        assert_ok(bur_trainer_evaluate(fresh, s.data.test, &loss[1], &metric[1]));
-        assert_true(loss[0] == loss[1] && metric[0] == metric[1]);
-        bur_trainer_destroy(trained);
-        bur_trainer_destroy(fresh);
-    }
+    normal_scene(&s, 200);
+    scene_check_saved(&s, false);
     scene_close(&s);
 }
 
@@ -138,7 +85,7 @@ static void test_train_norm__devices_learn_the_same_statistics(void **state)
     (void)state;
     enum { STEPS = 3 };
     scene s;
-    scene_open(&s, 200);
+    normal_scene(&s, 200);
     const bur_optimizer sgd = bur_optimizer_default(BUR_SGD);
     float *first = NULL;
     double first_loss = 0;
@@ -170,7 +117,7 @@ static void test_train_norm__statistics_have_no_gradient_and_no_optimizer_state(
     (void)state;
     scene s;
     test_run run;
-    scene_open(&s, 64);
+    normal_scene(&s, 64);
     const bur_optimizer adam = bur_optimizer_default(BUR_ADAM);
     test_run_create(&run, s.devices[0], NULL, s.recipe, s.data.train, 32, &adam, 1);
     int32_t statistics = 0, trained = 0;

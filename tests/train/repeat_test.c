@@ -2,6 +2,7 @@
  * ragged. */
 #include "test.h"
 
+#include "support/model.h"
 #include "support/run.h"
 
 #include <stdlib.h>
@@ -20,14 +21,7 @@ static bur_recipe *small_cnn(bur_context *context)
                                 bur_dropout(0.5F),
                                 bur_dense(10, BUR_SOFTMAX)};
     const bur_shape image = {.rank = 3, .dim = {28, 28, 1}};
-    bur_sequential *list = NULL;
-    bur_recipe *recipe = NULL;
-    assert_ok(bur_sequential_create(&list, context, "small"));
-    for (size_t i = 0; i < sizeof layers / sizeof *layers; i++)
-        assert_ok(bur_sequential_add(list, &layers[i]));
-    assert_ok(bur_sequential_build(list, &image, &recipe));
-    bur_sequential_destroy(list);
-    return recipe;
+    return test_sequential(context, &image, layers, sizeof layers / sizeof *layers);
 }
 
 /* Parameters and optimizer state after an epoch on the `device`-th device of a fresh context. */
