@@ -79,6 +79,7 @@ static int describe_data(cli_model *model, cli_app *app, const bur_zoo_info *zoo
         .noise = -1,
         .sample = options->input.rank > 0 ? options->input : zoo->sample,
         .classes = options->classes > 0 ? (int32_t)options->classes : zoo->classes,
+        .length = options->length,
     };
     const bur_status status =
         bur_data_describe(&model->train, &model->test, app->context, data, &model->data);

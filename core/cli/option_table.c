@@ -41,6 +41,8 @@ const cli_option cli_option_table[] = {
      "shape of one sample; by default the data's, else the model's"},
     {"classes", 0, KEY, CLI_TYPE_INTEGER, "N", NULL, 2, MANY, NULL, BUILDS, FIELD(classes),
      "classes to tell apart; by default the data's, else the model's"},
+    {"length", 0, KEY, CLI_TYPE_INTEGER, "N", NULL, 2, MANY, NULL, RUNS | CLI_VERB_SUMMARY, FIELD(length),
+     "data=adding and tokens: steps of a sequence; by default 100 and 128"},
     {"hidden", 0, KEY, CLI_TYPE_TEXT, "N-N-...", NULL, 0, 0, NULL, BUILDS, FIELD(hidden),
      "mlp: units of the hidden layers, such as 128-64-32"},
     {"width", 0, KEY, CLI_TYPE_NUMBER, "X", NULL, 0.01, 100, NULL, BUILDS, FIELD(width),

@@ -44,7 +44,7 @@ typedef struct cli_options {
     /* keys */
     const char *data, *hidden, *weights, *out;
     bur_shape input;
-    int64_t classes, batch, epochs, accumulate, threads, seed;
+    int64_t classes, length, batch, epochs, accumulate, threads, seed;
     double learning_rate, momentum, dropout, width, validation_split;
     double l1, l2, weight_decay;
     int32_t proximal;  /* 0 off, 1 on */

@@ -84,14 +84,14 @@ json_t *cli_config_json(const char *name, const cli_model *model, const char *da
                         const bur_fit_options *options)
 {
     return json_pack(
-        "{si ss so si sb ss? so so sb ss sI sI sI ss so so so so sb ss sf sI}", "schema", 1,
+        "{si ss so si sb ss? so so sb ss sI sI sI sI ss so so so so sb ss sf sI}", "schema", 1,
         "model", name, "input", cli_shape_json(&model->options.sample), "classes",
         model->options.classes, "values", (int)model->options.values, "hidden",
         model->options.hidden, "width", cli_real_f32((double)model->options.width), "dropout",
         cli_real_f32((double)model->options.dropout), "small_stem", (int)model->options.small_stem,
-        "data", data, "batch", (json_int_t)options->batch, "accumulate",
-        (json_int_t)options->accumulate, "epochs", (json_int_t)options->epochs, "optimizer",
-        bur_optimizer_name(options->optimizer.kind), "lr",
+        "data", data, "length", (json_int_t)model->data.length, "batch", (json_int_t)options->batch,
+        "accumulate", (json_int_t)options->accumulate, "epochs", (json_int_t)options->epochs,
+        "optimizer", bur_optimizer_name(options->optimizer.kind), "lr",
         cli_real_f32((double)options->optimizer.learning_rate), "l1",
         cli_real_f32((double)options->optimizer.attr.l1), "l2",
         cli_real_f32((double)options->optimizer.attr.l2), "weight_decay",

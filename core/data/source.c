@@ -10,21 +10,25 @@
 static const bur__source sources[] = {
     {"fashion-mnist",
      "70,000 pictures of clothes, 28x28, 10 classes (Debian: dataset-fashion-mnist)",
-     bur__fashion_describe, bur__fashion_fill},
+     bur__fashion_describe, bur__fashion_fill, 0},
     {"digits", "handwritten digits drawn by the program, 28x28, 10 classes", bur__digits_describe,
-     bur__digits_fill},
+     bur__digits_fill, 0},
     {"xor", "four blobs in the plane, 2 classes that no line parts", bur__xor_describe,
-     bur__xor_fill},
+     bur__xor_fill, 0},
     {"spiral", "three arms of a spiral in the plane, 3 classes", bur__spiral_describe,
-     bur__spiral_fill},
-    {"linear", "y = 3x + 2 and noise, values", bur__linear_describe, bur__linear_fill},
+     bur__spiral_fill, 0},
+    {"linear", "y = 3x + 2 and noise, values", bur__linear_describe, bur__linear_fill, 0},
+    {"adding", "values and two marks in a sequence, the target is the sum of the marked values",
+     bur__adding_describe, bur__adding_fill, BUR__ADDING_LEAST_LENGTH},
+    {"tokens", "sequences of ids of 8192; do the few that have a rank ascend? 2 classes",
+     bur__tokens_describe, bur__tokens_fill, BUR__TOKENS_LEAST_LENGTH},
     {"random", "uniform numbers of any shape, for benchmarks", bur__random_describe,
-     bur__random_fill},
+     bur__random_fill, 0},
 };
 enum { SOURCE_COUNT = sizeof sources / sizeof *sources };
 
 static const bur__source folder = {"folder", "the four IDX files of a folder", bur__folder_describe,
-                                   bur__folder_fill};
+                                   bur__folder_fill, 0};
 
 static const char *source_name(const void *user, int32_t index)
 {
@@ -91,12 +95,29 @@ void bur__drawn_counts(bur__part parts[BUR__PARTS], const bur_data_options *opti
     parts[BUR__TEST].info.count = count < 4 ? 1 : count / 4;
 }
 
+static bur_status check_length(const bur__source *source, const bur_data_options *options)
+{
+    if (options->length == 0)
+        return BUR_OK;
+    if (source->least_length == 0)
+        return bur_fail(BUR_E_ARG, "length %" PRId64 "; data %s is no sequence", options->length,
+                        source->name);
+    if (options->length < source->least_length)
+        return bur_fail(BUR_E_ARG, "length %" PRId64 "; data %s needs at least %" PRId64,
+                        options->length, source->name, source->least_length);
+    if (options->length > INT32_MAX)
+        return bur_fail(BUR_E_RANGE, "length %" PRId64 "; at most %" PRId32 " is possible",
+                        options->length, INT32_MAX);
+    return BUR_OK;
+}
+
 /* Finds the source and describes both parts, sizes checked. */
 static bur_status describe(bur__part parts[BUR__PARTS], const bur__source **source,
                            const char *name, const bur_data_options *options)
 {
     BUR_TRY(check_options(options));
     BUR_TRY(find_source(source, name));
+    BUR_TRY(check_length(*source, options));
     memset(parts, 0, BUR__PARTS * sizeof *parts);
     BUR_TRY((*source)->describe(parts, name, options));
     for (int i = 0; i < BUR__PARTS; i++) {

@@ -19,6 +19,7 @@ typedef struct bur__source {
     bur_status (*describe)(bur__part parts[BUR__PARTS], const char *name,
                            const bur_data_options *options);
     bur_status (*fill)(bur_dataset *dataset, int part, const bur_data_options *options);
+    int64_t least_length; /* of a set of sequences; 0: it has no length */
 } bur__source;
 
 /* images.c: a folder of four IDX files, by path or where the named set is looked for. */
@@ -51,6 +52,15 @@ bur_status bur__linear_fill(bur_dataset *dataset, int part, const bur_data_optio
 bur_status bur__random_describe(bur__part parts[BUR__PARTS], const char *name,
                                 const bur_data_options *options);
 bur_status bur__random_fill(bur_dataset *dataset, int part, const bur_data_options *options);
+
+/* sequences.c */
+enum { BUR__ADDING_LEAST_LENGTH = 2, BUR__TOKENS_LEAST_LENGTH = 4 };
+bur_status bur__adding_describe(bur__part parts[BUR__PARTS], const char *name,
+                                const bur_data_options *options);
+bur_status bur__adding_fill(bur_dataset *dataset, int part, const bur_data_options *options);
+bur_status bur__tokens_describe(bur__part parts[BUR__PARTS], const char *name,
+                                const bur_data_options *options);
+bur_status bur__tokens_fill(bur_dataset *dataset, int part, const bur_data_options *options);
 
 /* The counts of a drawn set: as asked, or its default; the test part has a quarter of it. */
 void bur__drawn_counts(bur__part parts[BUR__PARTS], const bur_data_options *options,

@@ -17,6 +17,8 @@ enum {
     BUR__STREAM_SPIRAL = 6,
     BUR__STREAM_LINEAR = 8,
     BUR__STREAM_RANDOM = 10,
+    BUR__STREAM_ADDING = 12,
+    BUR__STREAM_TOKENS = 14,
 };
 
 typedef struct bur__stream {

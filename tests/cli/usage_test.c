@@ -48,6 +48,8 @@ static void test_cli_usage__wrong_words_keys_flags_and_values_are_refused(void *
         {"train cnn data=digits input=14x14x1", "does not fit data"},
         {"train cnn data=digits classes=7", "does not fit data"},
         {"train cnn data=digits epochs=0", "epochs=0"},
+        {"train cnn data=digits length=9", "no sequence"},
+        {"train linear data=adding length=1", "length=1"},
         {"plan cnn --ram 12Gib", "--ram 12Gib"},
         {"plan cnn --ram 16GiB --device-memory 4GiB", "exclude each other"},
         {"plan cnn -o xml", "bad value"},

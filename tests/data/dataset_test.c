@@ -217,7 +217,7 @@ static void test_data_dataset__describe_agrees_with_open_for_every_drawn_set(voi
         bur_data_close(&data);
         drawn++;
     }
-    assert_int_equal(drawn, 5);
+    assert_int_equal(drawn, 7);
     assert_null(bur_data_name(-1, NULL));
     context_free(context);
 }

@@ -36,12 +36,16 @@ typedef struct bur_data_options {
     float noise;      /* of drawn data; negative: the set's default */
     bur_shape sample; /* random */
     int32_t classes;  /* random; 0: values */
+    int64_t length;   /* adding, tokens: steps of a sequence; 0: the set's default */
 } bur_data_options;
 
-/** Opens data by name: fashion-mnist, digits, xor, spiral, linear, random, or the path of a folder
- * that holds the four IDX files (.gz or plain). Every length is checked before memory is taken.
- * Errors: BUR_E_NAME with "did you mean"; BUR_E_FILE naming the file and how to get it;
- * BUR_E_FORMAT naming file and both numbers; BUR_E_NOMEM. `options` may be NULL. */
+/** Ids of data=tokens are in [0, BUR_TOKENS_VOCABULARY), as f32. */
+enum { BUR_TOKENS_VOCABULARY = 8192 };
+
+/** Opens data by name: fashion-mnist, digits, xor, spiral, linear, adding, tokens, random, or the
+ * path of a folder that holds the four IDX files (.gz or plain). Every length is checked before
+ * memory is taken. Errors: BUR_E_NAME with "did you mean"; BUR_E_FILE naming the file and how to
+ * get it; BUR_E_FORMAT naming file and both numbers; BUR_E_NOMEM. `options` may be NULL. */
 BUR_API bur_status bur_data_open(bur_data *out, bur_context *context, const char *name,
                                  const bur_data_options *options);
 BUR_API void bur_data_close(bur_data *data);
