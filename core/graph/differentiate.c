@@ -86,7 +86,7 @@ static bur_status differentiate_node(tape *t, int32_t index)
 
 bur_status bur__graph_differentiate(bur_graph *graph)
 {
-    const int32_t n_forward = graph->n_nodes;
+    const int32_t n_forward = graph->n_forward = graph->n_nodes;
     const size_t n = (size_t)graph->n_values;
     tape t = {.graph = graph,
               .needs = bur_alloc_array(graph->context, n, sizeof *t.needs),

@@ -117,6 +117,7 @@ static bur_status build(bur_graph *graph)
     if (trains) {
         BUR_TRY(bur__graph_differentiate(graph));
         BUR_TRY(bur__graph_update(graph));
+        BUR_TRY(bur__graph_recompute(graph));
     }
     return bur__graph_share(graph);
 }
@@ -181,4 +182,9 @@ int32_t bur_graph_node_count(const bur_graph *graph)
 bur_op bur_graph_node_op(const bur_graph *graph, int32_t node)
 {
     return graph->nodes[node].op;
+}
+
+int32_t bur_graph_recomputed_count(const bur_graph *graph)
+{
+    return graph->n_recomputed;
 }

@@ -43,6 +43,8 @@ struct bur_graph {
     int32_t *inputs;
     int32_t n_values, n_nodes, n_inputs;
     int32_t value_room, node_room, input_room;
+    int32_t n_forward;         /* nodes up to the loss; the rest are gradients and updates */
+    int32_t n_recomputed;      /* nodes that compute a forward value once more */
     int32_t recipe_node;       /* the node being emitted or differentiated */
     int32_t recipe_parameters; /* how many the recipe has */
 
@@ -66,6 +68,7 @@ bur_status bur__graph_fuse(bur_graph *graph);          /* fused rows for sequenc
 bur_status bur__graph_loss(bur_graph *graph);          /* loss and totals */
 bur_status bur__graph_differentiate(bur_graph *graph); /* gradients of the parameters */
 bur_status bur__graph_update(bur_graph *graph);        /* accumulation and optimizer */
+bur_status bur__graph_recompute(bur_graph *graph);     /* forward values dropped, made again */
 bur_status bur__graph_share(bur_graph *graph);         /* views and in-place results */
 
 /* The nodes between which each value's memory is live, for values that are their own memory: from

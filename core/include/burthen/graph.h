@@ -164,6 +164,9 @@ typedef struct bur_graph_options {
     bur_optimizer optimizer; /* train */
     bool accumulate;         /* gradients are kept and added up over several runs of the accumulate
                                 list before the update list runs once */
+    float recompute;         /* train: to what share, above 0 and below 1, the live bytes of a step
+                                are to come by dropping values of the forward pass and computing
+                                them again in the backward pass (Chen et al. 2016); 0: none are */
     bool no_fuse;            /* keep the rows as the recipe has them */
 } bur_graph_options;
 
@@ -178,6 +181,8 @@ BUR_API const bur_graph_options *bur_graph_get_options(const bur_graph *graph);
 /** Nodes in the graph, and the operator of one in the order of execution. */
 BUR_API int32_t bur_graph_node_count(const bur_graph *graph);
 BUR_API bur_op bur_graph_node_op(const bur_graph *graph, int32_t node);
+/** How many of them compute a value of the forward pass once more (bur_graph_options.recompute). */
+BUR_API int32_t bur_graph_recomputed_count(const bur_graph *graph);
 
 #ifdef __cplusplus
 }
