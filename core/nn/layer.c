@@ -136,11 +136,9 @@ static bur_status add_bias_activation(const bur_layer *layer, const char *name, 
 bur_status bur__add_product(const bur_layer *layer, const char *name, bur_recipe *recipe, bur_op op,
                             const bur_attr *attr, int32_t rank, const int64_t *dim, bur_ref *value)
 {
-    const bur_initializer initializer = layer->weight_initializer == BUR_INIT_ZEROS
-                                            ? BUR_INIT_GLOROT_UNIFORM
-                                            : layer->weight_initializer;
     bur_ref inputs[2] = {*value, -1};
-    BUR_TRY(add_parameter(recipe, name, "weight", rank, dim, initializer, &inputs[1]));
+    BUR_TRY(
+        add_parameter(recipe, name, "weight", rank, dim, layer->weight_initializer, &inputs[1]));
     BUR_TRY(bur_recipe_apply(recipe, op, attr, inputs, 2, value));
     return add_bias_activation(layer, name, recipe, value);
 }

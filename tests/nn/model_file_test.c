@@ -157,3 +157,21 @@ static void test_nn_model_file__activations_have_all_of_keras_names(void **state
     bur_recipe_destroy(recipe);
     remove_file();
 }
+
+static void test_nn_model_file__kernel_initializer_takes_every_word(void **state)
+{
+    (void)state;
+    for (int32_t i = 0; i < BUR_INITIALIZER_COUNT; i++) {
+        const char *word = bur_initializer_name((bur_initializer)i);
+        char text[128];
+        bur_recipe *recipe = NULL;
+        snprintf(text, sizeof text,
+                 "input: 4\nlayers:\n  - Dense: {units: 3, kernel_initializer: %s}\n", word);
+        write_file(text);
+        assert_ok(bur_model_load(&recipe, context, path, NULL));
+        assert_int_equal(bur_recipe_parameter_at(recipe, 0)->initializer, i);
+        assert_int_equal(bur_recipe_parameter_at(recipe, 1)->initializer, BUR_INIT_ZEROS);
+        bur_recipe_destroy(recipe);
+        remove_file();
+    }
+}

@@ -19,16 +19,28 @@ extern "C" {
 typedef struct bur_recipe bur_recipe;
 typedef int32_t bur_ref; /* a value of a recipe */
 
-/** How a parameter starts. fan_in and fan_out come from the shape: [in, out], [kh, kw, ic, oc].
- * zeros, ones; glorot_uniform: U(-l, l), l = sqrt(6 / (fan_in + fan_out)) (Glorot and Bengio 2010);
- * he_normal: N(0, 2 / fan_in), he_uniform: l = sqrt(6 / fan_in) (He et al. 2015). */
+/** How a parameter starts; names and figures are Keras'. fan_in and fan_out come from the shape:
+ * [in, out], [kh, kw, ic, oc].
+ * glorot: variance 2 / (fan_in + fan_out) (Glorot and Bengio 2010); he: 2 / fan_in (He et al.
+ * 2015); lecun: 1 / fan_in (LeCun et al. 1998). _uniform: U(-l, l), l = sqrt(3 variance); _normal:
+ * a normal truncated at two of its deviations, which is widened so that the variance holds.
+ * random_uniform: U(-0.05, 0.05); random_normal: N(0, 0.05^2); truncated_normal: the same, what is
+ * beyond 0.1 drawn again. orthogonal: the shape as a matrix [all but the last, last] with
+ * orthonormal columns, or rows if it has fewer (Saxe et al. 2014). */
 #define BUR_INITIALIZER_MAP(X)                                                                     \
+    X(DEFAULT, "default") /* the layer's own; glorot_uniform where it names none */                \
     X(ZEROS, "zeros")                                                                              \
     X(ONES, "ones")                                                                                \
     X(GLOROT_UNIFORM, "glorot_uniform")                                                            \
     X(GLOROT_NORMAL, "glorot_normal")                                                              \
+    X(HE_UNIFORM, "he_uniform")                                                                    \
     X(HE_NORMAL, "he_normal")                                                                      \
-    X(HE_UNIFORM, "he_uniform")
+    X(LECUN_UNIFORM, "lecun_uniform")                                                              \
+    X(LECUN_NORMAL, "lecun_normal")                                                                \
+    X(RANDOM_UNIFORM, "random_uniform")                                                            \
+    X(RANDOM_NORMAL, "random_normal")                                                              \
+    X(TRUNCATED_NORMAL, "truncated_normal")                                                        \
+    X(ORTHOGONAL, "orthogonal")
 
 typedef enum bur_initializer {
 #define BUR_INITIALIZER_ENUM(name, text) BUR_INIT_##name,

@@ -53,7 +53,7 @@ typedef struct bur_layer {
     bool unbiased;             /* the running variance is of n - 1, as PyTorch's; Keras': of n */
     bool no_bias;
     bool keep_dims;                     /* global pooling: [N, 1, 1, channels] */
-    bur_initializer weight_initializer; /* 0 (zeros) means glorot_uniform */
+    bur_initializer weight_initializer; /* default: glorot_uniform */
 } bur_layer;
 
 BUR_API bur_layer bur_dense(int32_t units, bur_activation activation);
