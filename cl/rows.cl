@@ -8,77 +8,54 @@
     if (row >= rows)                                                                               \
         return;
 
-/* y[r,c] = exp(x[r,c] - max) / sum of exp(x[r,:] - max) */
-kernel void softmax(global const float *x, ulong x_at, global float *y, ulong y_at, int rows,
-                    int columns)
-{
-    LOCAL_MEMORY(memory)
-    ROW_AND_LANE(rows)
-    global const float *in = x + x_at + (ulong)row * columns;
-    global float *out = y + y_at + (ulong)row * columns;
-    float top = -INFINITY, sum = 0.0f;
-    for (int c = lane; c < columns; c += GROUP)
-        top = fmax(top, in[c]);
-    top = group_max(top, memory);
-    for (int c = lane; c < columns; c += GROUP)
-        sum += exp(in[c] - top);
+/* top is the row's maximum, sum that of exp(in[c] - top). */
+#define TOP_AND_SUM(in)                                                                            \
+    float top = -INFINITY, sum = 0.0f;                                                             \
+    for (int c = lane; c < columns; c += GROUP)                                                    \
+        top = fmax(top, (in)[c]);                                                                  \
+    top = group_max(top, memory);                                                                  \
+    for (int c = lane; c < columns; c += GROUP)                                                    \
+        sum += exp((in)[c] - top);                                                                 \
     sum = group_sum(sum, memory);
-    for (int c = lane; c < columns; c += GROUP)
-        out[c] = exp(in[c] - top) / sum;
-}
 
-/* y[r,c] = x[r,c] - max - log(sum of exp(x[r,:] - max)) */
-kernel void log_softmax(global const float *x, ulong x_at, global float *y, ulong y_at, int rows,
-                        int columns)
-{
-    LOCAL_MEMORY(memory)
-    ROW_AND_LANE(rows)
-    global const float *in = x + x_at + (ulong)row * columns;
-    global float *out = y + y_at + (ulong)row * columns;
-    float top = -INFINITY, sum = 0.0f;
-    for (int c = lane; c < columns; c += GROUP)
-        top = fmax(top, in[c]);
-    top = group_max(top, memory);
-    for (int c = lane; c < columns; c += GROUP)
-        sum += exp(in[c] - top);
-    const float log_sum = log(group_sum(sum, memory));
-    for (int c = lane; c < columns; c += GROUP)
-        out[c] = in[c] - top - log_sum;
-}
+/* out[c] = value, which may take of_sum, evaluated once, as `whole`. */
+#define SOFTMAX(name, of_sum, value)                                                               \
+    kernel void name(global const float *x, ulong x_at, global float *y, ulong y_at, int rows,     \
+                     int columns)                                                                  \
+    {                                                                                              \
+        LOCAL_MEMORY(memory)                                                                       \
+        ROW_AND_LANE(rows)                                                                         \
+        global const float *in = x + x_at + (ulong)row * columns;                                  \
+        global float *out = y + y_at + (ulong)row * columns;                                       \
+        TOP_AND_SUM(in)                                                                            \
+        const float whole = of_sum;                                                                \
+        for (int c = lane; c < columns; c += GROUP)                                                \
+            out[c] = value;                                                                        \
+    }
 
-/* dx = dy - exp(y) sum of dy */
-kernel void log_softmax_grad(global const float *dy, ulong dy_at, global const float *y, ulong y_at,
-                             global float *dx, ulong dx_at, int rows, int columns)
-{
-    LOCAL_MEMORY(memory)
-    ROW_AND_LANE(rows)
-    global const float *g = dy + dy_at + (ulong)row * columns;
-    global const float *in = y + y_at + (ulong)row * columns;
-    global float *out = dx + dx_at + (ulong)row * columns;
-    float sum = 0.0f;
-    for (int c = lane; c < columns; c += GROUP)
-        sum += g[c];
-    sum = group_sum(sum, memory);
-    for (int c = lane; c < columns; c += GROUP)
-        out[c] = g[c] - exp(in[c]) * sum;
-}
+SOFTMAX(softmax, sum, exp(in[c] - top) / whole)
+SOFTMAX(log_softmax, log(sum), in[c] - top - whole)
 
-/* dx = y (dy - sum of dy y) */
-kernel void softmax_grad(global const float *dy, ulong dy_at, global const float *y, ulong y_at,
-                         global float *dx, ulong dx_at, int rows, int columns)
-{
-    LOCAL_MEMORY(memory)
-    ROW_AND_LANE(rows)
-    global const float *g = dy + dy_at + (ulong)row * columns;
-    global const float *in = y + y_at + (ulong)row * columns;
-    global float *out = dx + dx_at + (ulong)row * columns;
-    float dot_product = 0.0f;
-    for (int c = lane; c < columns; c += GROUP)
-        dot_product += g[c] * in[c];
-    dot_product = group_sum(dot_product, memory);
-    for (int c = lane; c < columns; c += GROUP)
-        out[c] = in[c] * (g[c] - dot_product);
-}
+/* dx[c] = value, where sum is that of term; g is dy, in is y. */
+#define SOFTMAX_GRAD(name, term, value)                                                            \
+    kernel void name(global const float *dy, ulong dy_at, global const float *y, ulong y_at,       \
+                     global float *dx, ulong dx_at, int rows, int columns)                         \
+    {                                                                                              \
+        LOCAL_MEMORY(memory)                                                                       \
+        ROW_AND_LANE(rows)                                                                         \
+        global const float *g = dy + dy_at + (ulong)row * columns;                                 \
+        global const float *in = y + y_at + (ulong)row * columns;                                  \
+        global float *out = dx + dx_at + (ulong)row * columns;                                     \
+        float sum = 0.0f;                                                                          \
+        for (int c = lane; c < columns; c += GROUP)                                                \
+            sum += term;                                                                           \
+        sum = group_sum(sum, memory);                                                              \
+        for (int c = lane; c < columns; c += GROUP)                                                \
+            out[c] = value;                                                                        \
+    }
+
+SOFTMAX_GRAD(softmax_grad, g[c] * in[c], in[c] * (g[c] - sum))
+SOFTMAX_GRAD(log_softmax_grad, g[c], g[c] - exp(in[c]) * sum)
 
 #ifdef LOSS
 
@@ -101,50 +78,46 @@ inline int row_argmax(global const float *in, int columns)
 #define LOSS_BINARY_CROSS_ENTROPY 5
 #define LEAST_PROBABILITY          1e-7f
 
-/* Per sample: partial[3 row] the loss, then the metric, then its weight; dx if GRADIENT is defined.
- * A label outside the classes reads nothing and gives NaN as loss and gradient. */
-kernel void loss_rows(global const float *x, ulong x_at,
+/* What each sample adds is partial[3 row]: its loss, its metric, its weight. */
+
 #if LOSS >= LOSS_MSE
-                      global const float *target, ulong target_at,
-#else
-                      global const int *label, ulong label_at,
-#endif
-                      global const scalars *step, ulong step_at,
+
+/* The mean over the row's values; dx if GRADIENT is defined. */
+kernel void value_rows(global const float *x, ulong x_at, global const float *target,
+                       ulong target_at, global const scalars *step, ulong step_at,
 #ifdef GRADIENT
-                      global float *dx, ulong dx_at,
+                       global float *dx, ulong dx_at,
 #endif
-                      global float *partial, ulong partial_at, int rows, int columns, float delta)
+                       global float *partial, ulong partial_at, int rows, int columns, float delta)
 {
     LOCAL_MEMORY(memory)
     ROW_AND_LANE(rows)
     global const float *in = x + x_at + (ulong)row * columns;
-    const float weight =
-        ((global const scalars *)((global const uint *)step + step_at))->inverse_weight_sum;
+    global const float *wanted = target + target_at + (ulong)row * columns;
     float loss = 0.0f, metric = 0.0f;
 #ifdef GRADIENT
+    const float weight =
+        ((global const scalars *)((global const uint *)step + step_at))->inverse_weight_sum;
     global float *out = dx + dx_at + (ulong)row * columns;
-#define WRITE(c, value) out[c] = (value)
+#define WRITE(c, value) out[c] = (value) / columns * weight
 #else
 #define WRITE(c, value)
 #endif
-
-#if LOSS >= LOSS_MSE
-    global const float *wanted = target + target_at + (ulong)row * columns;
     for (int c = lane; c < columns; c += GROUP) {
         const float v = in[c], t = wanted[c], e = v - t;
 #if LOSS == LOSS_MSE
         loss += e * e;
-        WRITE(c, 2.0f * e / columns * weight);
+        WRITE(c, 2.0f * e);
 #elif LOSS == LOSS_MAE
         loss += fabs(e);
-        WRITE(c, (isnan(e) ? e : sign(e)) / columns * weight);
+        WRITE(c, (isnan(e) ? e : sign(e)));
 #elif LOSS == LOSS_HUBER
         const float cut = isnan(e) ? e : clamp(e, -delta, delta);
         loss += cut * (e - 0.5f * cut);
-        WRITE(c, cut / columns * weight);
+        WRITE(c, cut);
 #else
         loss += (v < 0.0f ? 0.0f : v) - v * t + log1p(exp(-fabs(v)));
-        WRITE(c, (1.0f / (1.0f + exp(-v)) - t) / columns * weight);
+        WRITE(c, 1.0f / (1.0f + exp(-v)) - t);
 #endif
 #if LOSS == LOSS_BINARY_CROSS_ENTROPY
         metric += (v > 0.0f) == (t > 0.5f) ? 1.0f : 0.0f;
@@ -154,33 +127,6 @@ kernel void loss_rows(global const float *x, ulong x_at,
     }
     loss = group_sum(loss, memory) / columns;
     metric = group_sum(metric, memory) / columns;
-
-#elif LOSS == LOSS_SOFTMAX_CROSS_ENTROPY
-    const int wanted = label[label_at + row];
-    const bool known = wanted >= 0 && wanted < columns;
-    float top = -INFINITY, sum = 0.0f;
-    for (int c = lane; c < columns; c += GROUP)
-        top = fmax(top, in[c]);
-    top = group_max(top, memory);
-    for (int c = lane; c < columns; c += GROUP)
-        sum += exp(in[c] - top);
-    sum = group_sum(sum, memory);
-    for (int c = lane; c < columns; c += GROUP)
-        WRITE(c, known ? (exp(in[c] - top) / sum - (c == wanted ? 1.0f : 0.0f)) * weight : NAN);
-    loss = known ? log(sum) - (in[wanted] - top) : NAN;
-    if (lane == 0)
-        metric = row_argmax(in, columns) == wanted ? 1.0f : 0.0f;
-
-#else
-    const int wanted = label[label_at + row];
-    const bool known = wanted >= 0 && wanted < columns;
-    const float p = known ? in[wanted] : NAN;
-    for (int c = lane; c < columns; c += GROUP)
-        WRITE(c, !known ? NAN : c == wanted && p > LEAST_PROBABILITY ? -weight / p : 0.0f);
-    loss = p < LEAST_PROBABILITY ? -log(LEAST_PROBABILITY) : -log(p); /* NaN stays NaN */
-    if (lane == 0)
-        metric = row_argmax(in, columns) == wanted ? 1.0f : 0.0f;
-#endif
     if (lane == 0) {
         partial[partial_at + 3 * row] = loss;
         partial[partial_at + 3 * row + 1] = metric;
@@ -188,32 +134,33 @@ kernel void loss_rows(global const float *x, ulong x_at,
     }
 }
 
-#ifdef TARGET
-/* The same for classes with SOFT targets (distributions), WEIGHTS of the classes, smoothing or an
- * ignored label; see bur_loss_attr. */
+#else
+
+/* Classes by label or, if SOFT is defined, by distributions; with WEIGHTS of the classes; see
+ * bur_loss_attr. A label outside the classes reads nothing and gives NaN as loss and gradient. */
 #ifdef SOFT
 #define TARGET_TYPE float
 #else
 #define TARGET_TYPE int
 #endif
 
-kernel void target_rows(global const float *x, ulong x_at, global const TARGET_TYPE *target,
-                        ulong target_at, global const scalars *step, ulong step_at,
+kernel void class_rows(global const float *x, ulong x_at, global const TARGET_TYPE *target,
+                       ulong target_at, global const scalars *step, ulong step_at,
 #ifdef WEIGHTS
-                        global const float *class_weight, ulong class_weight_at,
+                       global const float *class_weight, ulong class_weight_at,
 #endif
 #ifdef GRADIENT
-                        global float *dx, ulong dx_at,
+                       global float *dx, ulong dx_at,
 #endif
-                        global float *partial, ulong partial_at, int rows, int columns,
-                        float smoothing, int ignores, int ignored_label)
+                       global float *partial, ulong partial_at, int rows, int columns,
+                       float smoothing, int ignores, int ignored_label)
 {
     LOCAL_MEMORY(memory)
     ROW_AND_LANE(rows)
     global const float *in = x + x_at + (ulong)row * columns;
+#ifdef GRADIENT
     const float weight =
         ((global const scalars *)((global const uint *)step + step_at))->inverse_weight_sum;
-#ifdef GRADIENT
     global float *out = dx + dx_at + (ulong)row * columns;
 #endif
 #ifdef WEIGHTS
@@ -237,13 +184,7 @@ kernel void target_rows(global const float *x, ulong x_at, global const TARGET_T
 #define PART(c) (CLASS_WEIGHT(c) * (CLASS_TARGET(c) * (1.0f - smoothing) + smoothing / columns))
     float loss = 0.0f, total = 0.0f;
 #if LOSS == LOSS_SOFTMAX_CROSS_ENTROPY
-    float top = -INFINITY, sum = 0.0f;
-    for (int c = lane; c < columns; c += GROUP)
-        top = fmax(top, in[c]);
-    top = group_max(top, memory);
-    for (int c = lane; c < columns; c += GROUP)
-        sum += exp(in[c] - top);
-    sum = group_sum(sum, memory);
+    TOP_AND_SUM(in)
 #define CLASS_LOSS(c)     (log_sum + (top - in[c]))
 #define CLASS_GRADIENT(c) (total / sum * exp(in[c] - top) - PART(c))
     const float log_sum = log(sum);

@@ -80,14 +80,10 @@ size_t bur__cl_scratch_loss(const bur_device_info *info, const bur_call *call)
     return (size_t)(rows > 0 ? rows : 1) * 3 * sizeof(cl_float);
 }
 
-/* Whether a loss of classes has more than a label; kernel target_rows. */
-static bool has_targets(const bur_call *call)
+/* Kernel class_rows, else value_rows. */
+static bool is_of_classes(const bur_call *call)
 {
-    const bur_loss_attr *attr = &call->attr->loss;
-    const bool classes =
-        call->op == BUR_OP_cross_entropy || call->op == BUR_OP_softmax_cross_entropy;
-    return classes && (call->inputs[1].dtype != BUR_I32 || call->n_inputs > 3 ||
-                       attr->smoothing > 0 || attr->ignores != 0);
+    return call->op == BUR_OP_cross_entropy || call->op == BUR_OP_softmax_cross_entropy;
 }
 
 /* The program of the samples has a group per row, the one of the result a group for all rows. */
@@ -104,10 +100,9 @@ bur_status bur__cl_build_loss(bur_kernel *kernel)
     int64_t rows, columns;
     loss_sizes(&kernel->call, &rows, &columns);
     char options[BUR_CL_OPTIONS_BYTES];
-    snprintf(options, sizeof options, "-DLOSS=%s -DGROUP=%d%s%s%s%s", names[kernel->call.op],
+    snprintf(options, sizeof options, "-DLOSS=%s -DGROUP=%d%s%s%s", names[kernel->call.op],
              (int)group_of(kernel->device, columns),
              kernel->call.n_outputs > 1 ? " -DGRADIENT" : "",
-             has_targets(&kernel->call) ? " -DTARGET" : "",
              kernel->call.inputs[1].dtype == BUR_I32 ? "" : " -DSOFT",
              kernel->call.n_inputs > 3 ? " -DWEIGHTS" : "");
     BUR_TRY(bur__cl_program(&kernel->program, kernel->device, "rows", options));
@@ -125,7 +120,7 @@ bur_status bur__cl_bind_loss(bur_command *command, const bur_kernel *kernel,
     const int32_t group = group_of(kernel->device, columns);
     const int32_t result_group = group_of(kernel->device, rows);
     const bur_loss_attr *attr = &kernel->call.attr->loss;
-    const bool targets = has_targets(&kernel->call);
+    const bool classes = is_of_classes(&kernel->call);
     bur__cl_arg args[11];
     int32_t n = 0;
     for (int i = 0; i < kernel->call.n_inputs; i++)
@@ -135,12 +130,12 @@ bur_status bur__cl_bind_loss(bur_command *command, const bur_kernel *kernel,
     args[n++] = bur__cl_f32(scratch);
     args[n++] = bur__cl_int(rows);
     args[n++] = bur__cl_int(columns);
-    args[n++] = bur__cl_float(targets ? attr->smoothing : attr->delta > 0 ? attr->delta : 1);
-    if (targets) {
+    args[n++] = bur__cl_float(classes ? attr->smoothing : attr->delta > 0 ? attr->delta : 1);
+    if (classes) {
         args[n++] = bur__cl_int(attr->ignores);
         args[n++] = bur__cl_int(attr->ignored);
     }
-    BUR_TRY(bur__cl_launch_add(command, kernel->program, targets ? "target_rows" : "loss_rows",
+    BUR_TRY(bur__cl_launch_add(command, kernel->program, classes ? "class_rows" : "value_rows",
                                rows * group, local_of(group), args, n));
     return bur__cl_launch_add(command, kernel->second, "loss_result", result_group, result_group,
                               BUR_CL_ARGS(bur__cl_f32(scratch), bur__cl_f32(&inputs[2]),
