@@ -1,5 +1,5 @@
-/* Arithmetic with broadcasting, and functions of one tensor: one work-item an element. The output
- * may be the first input's memory. A NaN of either side of a maximum or minimum stays. */
+/* Arithmetic with broadcasting: one work-item an element. The output may be the first input's
+ * memory. A NaN of either side of a maximum or minimum stays. */
 
 #define MAXIMUM(a, b) ((a) != (a) || (a) > (b) ? (a) : (b))
 #define MINIMUM(a, b) ((a) != (a) || (a) < (b) ? (a) : (b))
@@ -49,41 +49,3 @@ ARITH(arith_minimum, MINIMUM(u, v))
 
 ARITH_GRAD(arith_maximum_grad, SHARE(g, u, v))
 ARITH_GRAD(arith_minimum_grad, SHARE(g, v, u))
-
-/* s and t are the row's attributes. */
-#define UNARY(name, value)                                                                         \
-    kernel void name(global const float *x, ulong x_at, global float *y, ulong y_at, int count,    \
-                     float s, float t)                                                             \
-    {                                                                                              \
-        const int i = get_global_id(0);                                                            \
-        if (i >= count)                                                                            \
-            return;                                                                                \
-        const float v = x[x_at + i];                                                               \
-        y[y_at + i] = value;                                                                       \
-    }
-
-UNARY(unary_neg, -v)
-UNARY(unary_exp, exp(v))
-UNARY(unary_log, log(v))
-UNARY(unary_sqrt, sqrt(v))
-UNARY(unary_square, v *v)
-UNARY(unary_abs, fabs(v))
-UNARY(unary_pow, pow(v, s))
-UNARY(unary_affine, v *s + t)
-
-/* v is y of sqrt, x of the others */
-#define UNARY_GRAD(name, value)                                                                    \
-    kernel void name(global const float *dy, ulong dy_at, global const float *x, ulong x_at,       \
-                     global float *dx, ulong dx_at, int count, float s, float t)                   \
-    {                                                                                              \
-        const int i = get_global_id(0);                                                            \
-        if (i >= count)                                                                            \
-            return;                                                                                \
-        const float g = dy[dy_at + i], v = x[x_at + i];                                            \
-        dx[dx_at + i] = value;                                                                     \
-    }
-
-UNARY_GRAD(unary_sqrt_grad, 0.5f * g / v)
-UNARY_GRAD(unary_square_grad, 2.0f * g * v)
-UNARY_GRAD(unary_abs_grad, v == 0.0f ? 0.0f : v < 0.0f ? -g : g)
-UNARY_GRAD(unary_pow_grad, s == 0.0f ? 0.0f : g * s * pow(v, s - 1.0f))

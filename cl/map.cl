@@ -1,8 +1,9 @@
-/* Pointwise operators: one work-item an element. x and y may be the same memory. */
+/* Pointwise operators: one work-item an element. x and y may be the same memory. alpha and beta are
+ * the row's attributes. */
 
 #define MAP1(name, value)                                                                          \
     kernel void name(global const float *x, ulong x_at, global float *y, ulong y_at, int count,    \
-                     float alpha)                                                                  \
+                     float alpha, float beta)                                                      \
     {                                                                                              \
         const int i = get_global_id(0);                                                            \
         if (i >= count)                                                                            \
@@ -13,7 +14,7 @@
 
 #define MAP2(name, value)                                                                          \
     kernel void name(global const float *a, ulong a_at, global const float *b, ulong b_at,         \
-                     global float *y, ulong y_at, int count, float alpha)                          \
+                     global float *y, ulong y_at, int count, float alpha, float beta)              \
     {                                                                                              \
         const int i = get_global_id(0);                                                            \
         if (i >= count)                                                                            \
@@ -89,6 +90,14 @@ MAP1(map_gelu, v * 0.5f * erfc(-M_SQRT1_2_F * v))
 MAP1(map_gelu_tanh, v / (1.0f + exp(-gelu_argument(v))))
 MAP1(map_hard_swish, v *activate(v, ACT_HARD_SIGMOID, alpha))
 MAP1(map_mish, mish(v))
+MAP1(map_neg, -v)
+MAP1(map_exp, exp(v))
+MAP1(map_log, log(v))
+MAP1(map_sqrt, sqrt(v))
+MAP1(map_square, v *v)
+MAP1(map_abs, fabs(v))
+MAP1(map_pow, pow(v, alpha))
+MAP1(map_affine, v *alpha + beta)
 /* u is dy, v is y or x */
 MAP2(map_relu_grad, activate_grad(u, v, ACT_RELU, alpha))
 MAP2(map_leaky_relu_grad, activate_grad(u, v, ACT_LEAKY_RELU, alpha))
@@ -104,6 +113,10 @@ MAP2(map_gelu_grad, u *gelu_slope(v))
 MAP2(map_gelu_tanh_grad, u *gelu_tanh_slope(v))
 MAP2(map_hard_swish_grad, u *hard_swish_slope(v))
 MAP2(map_mish_grad, u *mish_slope(v))
+MAP2(map_sqrt_grad, 0.5f * u / v)
+MAP2(map_square_grad, 2.0f * u * v)
+MAP2(map_abs_grad, v == 0.0f ? 0.0f : v < 0.0f ? -u : u)
+MAP2(map_pow_grad, alpha == 0.0f ? 0.0f : u * alpha * pow(v, alpha - 1.0f))
 
 /* y[r,c] = act(x[r,c] + bias[c]); x and y may be the same memory. */
 kernel void bias_act(global const float *x, ulong x_at, global const float *bias, ulong bias_at,

@@ -1,4 +1,4 @@
-/* Arithmetic with broadcasting, and functions of one tensor. */
+/* Arithmetic with broadcasting. */
 #include "cl.h"
 
 #include <stdio.h>
@@ -31,32 +31,5 @@ bur_status bur__cl_bind_arith(bur_command *command, const bur_kernel *kernel,
     args[n++] = bur__cl_int(count);
     if (!equal)
         args[n++] = bur__cl_by_walk(&argument);
-    return bur__cl_launch_add(command, kernel->program, name, count, BUR_CL_LOCAL, args, n);
-}
-
-bur_status bur__cl_build_unary(bur_kernel *kernel)
-{
-    return bur__cl_build_arith(kernel);
-}
-
-/* Kernel unary_<operator>(inputs..., y, count, s, t). */
-bur_status bur__cl_bind_unary(bur_command *command, const bur_kernel *kernel,
-                              const bur_place *inputs, const bur_place *outputs,
-                              const bur_place *scratch)
-{
-    (void)scratch;
-    const bur_call *call = &kernel->call;
-    const bool affine = call->op == BUR_OP_affine;
-    const int64_t count = bur_desc_count(&call->outputs[0]);
-    char name[BUR_NAME_BYTES];
-    snprintf(name, sizeof name, "unary_%s", kernel->row->name);
-    bur__cl_arg args[6];
-    int32_t n = 0;
-    for (int32_t i = 0; i < call->n_inputs; i++)
-        args[n++] = bur__cl_f32(&inputs[i]);
-    args[n++] = bur__cl_f32(&outputs[0]);
-    args[n++] = bur__cl_int(count);
-    args[n++] = bur__cl_float(affine ? call->attr->affine.scale : call->attr->pow.exponent);
-    args[n++] = bur__cl_float(affine ? call->attr->affine.shift : 0.0f);
     return bur__cl_launch_add(command, kernel->program, name, count, BUR_CL_LOCAL, args, n);
 }

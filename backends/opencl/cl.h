@@ -271,12 +271,11 @@ int64_t bur__cl_row_chunks(const bur_device_info *info, int64_t rows, int64_t co
 #define BUR_CL_SCRATCH_FUNCTION(family)                                                            \
     size_t bur__cl_scratch_##family(const bur_device_info *info, const bur_call *call)
 
-BUR_CL_ROW_FUNCTIONS(map); /* map.c: activations and gradients */
+BUR_CL_ROW_FUNCTIONS(map); /* map.c: activations, functions, their gradients */
 BUR_CL_ROW_FUNCTIONS(bias_add);
 BUR_CL_ROW_FUNCTIONS(dropout);
 BUR_CL_ROW_FUNCTIONS(bias_grad); /* reduce.c */
 BUR_CL_ROW_FUNCTIONS(softmax);   /* rows.c */
-BUR_CL_ROW_FUNCTIONS(softmax_grad);
 BUR_CL_ROW_FUNCTIONS(loss);
 BUR_CL_ROW_FUNCTIONS(max_pool2d); /* pool.c */
 BUR_CL_ROW_FUNCTIONS(max_pool2d_grad);
@@ -295,8 +294,7 @@ BUR_CL_ROW_FUNCTIONS(conv2d_grad_w);
 BUR_CL_ROW_FUNCTIONS(optimizer);    /* optimizer.c */
 BUR_CL_ROW_FUNCTIONS(batch_matmul); /* bmm.c */
 BUR_CL_ROW_FUNCTIONS(arith);        /* arith.c */
-BUR_CL_ROW_FUNCTIONS(unary);
-BUR_CL_ROW_FUNCTIONS(reduce_axes); /* axes.c */
+BUR_CL_ROW_FUNCTIONS(reduce_axes);  /* axes.c */
 BUR_CL_ROW_FUNCTIONS(reduce_max_grad);
 BUR_CL_ROW_FUNCTIONS(copy);   /* move.c */
 BUR_CL_ROW_FUNCTIONS(resize); /* resize.c */

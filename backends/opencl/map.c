@@ -1,4 +1,4 @@
-/* Pointwise operators: activations and their gradients, add, bias_add, dropout. */
+/* Pointwise operators: activations, functions of one tensor, their gradients, bias_add, dropout. */
 #include "cl.h"
 
 #include <stdio.h>
@@ -8,23 +8,28 @@ bur_status bur__cl_build_map(bur_kernel *kernel)
     return bur__cl_program(&kernel->program, kernel->device, "map", "");
 }
 
-/* Kernel map_<operator>(inputs..., y, count, alpha). */
+/* Kernel map_<operator>(inputs..., y, count, alpha, beta). */
 bur_status bur__cl_bind_map(bur_command *command, const bur_kernel *kernel, const bur_place *inputs,
                             const bur_place *outputs, const bur_place *scratch)
 {
     (void)scratch;
     const bur_call *call = &kernel->call;
+    const bool affine = call->op == BUR_OP_affine;
+    const bool power = call->op == BUR_OP_pow || call->op == BUR_OP_pow_grad;
     const int64_t count = bur_desc_count(&call->outputs[0]);
-    const bur__cl_arg n = bur__cl_int(count), alpha = bur__cl_float(call->attr->activation.alpha);
     char name[BUR_NAME_BYTES];
     snprintf(name, sizeof name, "map_%s", kernel->row->name);
-    if (call->n_inputs == 1)
-        return bur__cl_launch_add(
-            command, kernel->program, name, count, BUR_CL_LOCAL,
-            BUR_CL_ARGS(bur__cl_f32(&inputs[0]), bur__cl_f32(&outputs[0]), n, alpha));
-    return bur__cl_launch_add(command, kernel->program, name, count, BUR_CL_LOCAL,
-                              BUR_CL_ARGS(bur__cl_f32(&inputs[0]), bur__cl_f32(&inputs[1]),
-                                          bur__cl_f32(&outputs[0]), n, alpha));
+    bur__cl_arg args[6];
+    int32_t n = 0;
+    for (int32_t i = 0; i < call->n_inputs; i++)
+        args[n++] = bur__cl_f32(&inputs[i]);
+    args[n++] = bur__cl_f32(&outputs[0]);
+    args[n++] = bur__cl_int(count);
+    args[n++] = bur__cl_float(affine  ? call->attr->affine.scale
+                              : power ? call->attr->pow.exponent
+                                      : call->attr->activation.alpha);
+    args[n++] = bur__cl_float(affine ? call->attr->affine.shift : 0.0f);
+    return bur__cl_launch_add(command, kernel->program, name, count, BUR_CL_LOCAL, args, n);
 }
 
 bur_status bur__cl_build_bias_add(bur_kernel *kernel)

@@ -20,7 +20,7 @@ static int64_t local_of(int32_t group)
     return group > 1 ? group : BUR_CL_LOCAL;
 }
 
-/* The kernels of softmax and log_softmax bear the rows' names. */
+/* softmax, log_softmax and their gradients. */
 bur_status bur__cl_build_softmax(bur_kernel *kernel)
 {
     char options[BUR_CL_OPTIONS_BYTES];
@@ -29,6 +29,7 @@ bur_status bur__cl_build_softmax(bur_kernel *kernel)
     return bur__cl_program(&kernel->program, kernel->device, "rows", options);
 }
 
+/* Kernel <operator>(inputs..., output, rows, columns). */
 bur_status bur__cl_bind_softmax(bur_command *command, const bur_kernel *kernel,
                                 const bur_place *inputs, const bur_place *outputs,
                                 const bur_place *scratch)
@@ -37,29 +38,15 @@ bur_status bur__cl_bind_softmax(bur_command *command, const bur_kernel *kernel,
     const bur_desc *x = &kernel->call.inputs[0];
     const int64_t rows = bur__cl_rows(x), columns = bur__cl_columns(x);
     const int32_t group = group_of(kernel->device, columns);
+    bur__cl_arg args[5];
+    int32_t n = 0;
+    for (int32_t i = 0; i < kernel->call.n_inputs; i++)
+        args[n++] = bur__cl_f32(&inputs[i]);
+    args[n++] = bur__cl_f32(&outputs[0]);
+    args[n++] = bur__cl_int(rows);
+    args[n++] = bur__cl_int(columns);
     return bur__cl_launch_add(command, kernel->program, kernel->row->name, rows * group,
-                              local_of(group),
-                              BUR_CL_ARGS(bur__cl_f32(&inputs[0]), bur__cl_f32(&outputs[0]),
-                                          bur__cl_int(rows), bur__cl_int(columns)));
-}
-
-bur_status bur__cl_build_softmax_grad(bur_kernel *kernel)
-{
-    return bur__cl_build_softmax(kernel);
-}
-
-bur_status bur__cl_bind_softmax_grad(bur_command *command, const bur_kernel *kernel,
-                                     const bur_place *inputs, const bur_place *outputs,
-                                     const bur_place *scratch)
-{
-    (void)scratch;
-    const bur_desc *dy = &kernel->call.inputs[0];
-    const int64_t rows = bur__cl_rows(dy), columns = bur__cl_columns(dy);
-    const int32_t group = group_of(kernel->device, columns);
-    return bur__cl_launch_add(
-        command, kernel->program, kernel->row->name, rows * group, local_of(group),
-        BUR_CL_ARGS(bur__cl_f32(&inputs[0]), bur__cl_f32(&inputs[1]), bur__cl_f32(&outputs[0]),
-                    bur__cl_int(rows), bur__cl_int(columns)));
+                              local_of(group), args, n);
 }
 
 /* ---- losses ---- */
