@@ -293,6 +293,8 @@ BUR_CL_ROW_FUNCTIONS(conv2d_grad_x);
 BUR_CL_ROW_FUNCTIONS(conv2d_grad_w);
 BUR_CL_ROW_FUNCTIONS(optimizer);    /* optimizer.c */
 BUR_CL_ROW_FUNCTIONS(batch_matmul); /* bmm.c */
+BUR_CL_ROW_FUNCTIONS(attention);    /* attention.c */
+BUR_CL_ROW_FUNCTIONS(attention_grad);
 BUR_CL_ROW_FUNCTIONS(arith);        /* arith.c */
 BUR_CL_ROW_FUNCTIONS(reduce_axes);  /* axes.c */
 BUR_CL_ROW_FUNCTIONS(reduce_max_grad);
@@ -303,6 +305,7 @@ BUR_CL_ROW_FUNCTIONS(cast);
 BUR_CL_ROW_FUNCTIONS(embedding);
 BUR_CL_ROW_FUNCTIONS(embedding_grad);
 BUR_CL_SCRATCH_FUNCTION(embedding_grad);
+BUR_CL_SCRATCH_FUNCTION(attention_grad);
 BUR_CL_SCRATCH_FUNCTION(reduce_axes);
 BUR_CL_SCRATCH_FUNCTION(norm_grad);
 BUR_CL_SCRATCH_FUNCTION(batch_norm);

@@ -65,3 +65,16 @@ bur_cost bur_cost_conv2d_grad(const bur_call *call)
     return (bur_cost){2.0 * (double)(w[0] * w[1] * w[2]) * (double)bur_desc_count(dy),
                       traffic(call)};
 }
+
+/* Two products forward, q k^T and p v; five backward: q k^T again, dy v^T, and those for dq, dk and
+ * dv. Masks are not deducted. */
+bur_cost bur_cost_attention(const bur_call *call)
+{
+    const bool backward = (bur_op_get(call->op)->flags & BUR_OP_BACKWARD) != 0;
+    const bool packed = call->op == BUR_OP_self_attention || call->op == BUR_OP_self_attention_grad;
+    const bur_desc *first = &call->inputs[backward ? 3 : 0];
+    const bur_shape *q = &call->inputs[0].shape, *k = &first[packed ? 0 : 1].shape;
+    const double width = (double)q->dim[2] / (packed && !backward ? 3 : 1);
+    const double pairs = (double)q->dim[0] * (double)q->dim[1] * (double)k->dim[1];
+    return (bur_cost){(backward ? 10 : 4) * pairs * width, traffic(call)};
+}

@@ -68,6 +68,9 @@ static const bur_attr_field pow_fields[] = {FIELD(bur_pow_attr, exponent, true),
 static const bur_attr_field reduce_fields[] = {
     FIELD(bur_reduce_attr, axes, false), FIELD(bur_reduce_attr, keep_dims, false),
     FIELD(bur_reduce_attr, rank, false), FIELD(bur_reduce_attr, shape, false), END};
+static const bur_attr_field attention_fields[] = {FIELD(bur_attention_attr, heads, false),
+                                                  FIELD(bur_attention_attr, causal, false),
+                                                  FIELD(bur_attention_attr, scale, true), END};
 static const bur_attr_field optimizer_fields[] = {
     FIELD(bur_optimizer_attr, momentum, true),     FIELD(bur_optimizer_attr, nesterov, false),
     FIELD(bur_optimizer_attr, beta1, true),        FIELD(bur_optimizer_attr, beta2, true),

@@ -69,7 +69,8 @@ static void test_graph_keeps__gradient_rules_read_what_their_row_says(void **sta
         if (info->flags & BUR_OP_RANDOM)
             r.read[X1] = false; /* the step scalars are always there */
         const int32_t read = (r.read[X0] ? BUR_KEEP_X0 : 0) | (r.read[X1] ? BUR_KEEP_X1 : 0) |
-                             (r.read[Y0] ? BUR_KEEP_Y0 : 0) | (r.read[Y1] ? BUR_KEEP_Y1 : 0);
+                             (r.read[X2] ? BUR_KEEP_X2 : 0) | (r.read[Y0] ? BUR_KEEP_Y0 : 0) |
+                             (r.read[Y1] ? BUR_KEEP_Y1 : 0);
         if (read != info->keeps)
             fail_msg("%s keeps %d, its gradient reads %d", info->name, info->keeps, read);
         checked++;

@@ -39,6 +39,7 @@ typedef struct gemm {
     const float *bias; /* n values or NULL */
     int32_t activation;
     float alpha;
+    bool add; /* to what c holds */
 } gemm;
 
 /* ---- the micro-kernel ---- */
@@ -294,7 +295,7 @@ static void multiply_block(const gemm *g, const block *own)
                   blocks = steps > KC ? (steps + KC - 1) / KC : 1;
     for (int64_t q = 0; q < blocks; q++) {
         const range k = share(steps, 1, q, blocks);
-        t.add = q > 0;
+        t.add = g->add || q > 0;
         t.finish = own->finish && q + 1 == blocks;
         multiply_steps(g, own, &t, (range){own->k.begin + k.begin, own->k.begin + k.end});
     }

@@ -4,6 +4,7 @@
 #include "../cpu.h"
 
 #include "arith.h"
+#include "attention.h"
 #include "avgpool.h"
 #include "batchnorm.h"
 #include "bmm.h"

@@ -220,6 +220,19 @@ typedef struct bur_embedding_attr {
     int32_t rows; /* embedding_grad: of the table */
 } bur_embedding_attr;
 
+/** Scaled dot-product attention of q [N, T, heads * D], k and v [N, S, heads * D], in each head h
+ * y[n, t] = sum_s p[t, s] v[n, s], p[t] = softmax over s of scale q[n, t] . k[n, s] (Vaswani et al.
+ * 2017). self_attention takes q, k and v side by side in one x [N, T, 3 * heads * D]. Optional
+ * lengths i32 [N]: keys from there on are masked, for causal also those behind the query, s > t.
+ * The second output is log sum_s exp(scale q . k), [N, heads, T], by which the gradient finds p
+ * again: memory is linear in the length (Rabe and Staats 2021; Dao et al. 2022). A query without a
+ * key has y = 0 and 0 for the logarithm. */
+typedef struct bur_attention_attr {
+    int32_t heads; /* 0: 1 */
+    int32_t causal;
+    float scale; /* 0: 1 / sqrt(D) */
+} bur_attention_attr;
+
 /** g: gradient, t: step from 1.
  * sgd:      p -= lr g
  * momentum: v = momentum v + g; p -= lr (nesterov ? g + momentum v : v)
@@ -262,6 +275,7 @@ typedef union bur_attr {
     bur_where_attr where;
     bur_cast_attr cast;
     bur_embedding_attr embedding;
+    bur_attention_attr attention;
     bur_affine_attr affine;
     bur_pow_attr pow;
     bur_reduce_attr reduce;
@@ -313,6 +327,7 @@ enum bur_op_keep {
     BUR_KEEP_NONE = 0,
     BUR_KEEP_X0 = 1,
     BUR_KEEP_X1 = 2,
+    BUR_KEEP_X2 = 4,
     BUR_KEEP_Y0 = 16,
     BUR_KEEP_Y1 = 32
 };
