@@ -35,10 +35,7 @@ static size_t batch_matmul_scratch(const bur_device_info *info, const bur_call *
 static bur_status batch_matmul_build(bur_kernel *kernel)
 {
     const gemm g = batch_sizes(&kernel->call);
-    const grid parts = choose_grid(g.m, g.n, g.k, kernel->threads);
-    kernel->split[0] = parts.m;
-    kernel->split[1] = parts.n;
-    kernel->split[2] = parts.k;
+    keep_grid(kernel, &g);
     return walk_build(kernel);
 }
 
@@ -46,21 +43,12 @@ static bur_status batch_matmul_build(bur_kernel *kernel)
 static gemm batch_product(const bur_command *command, int64_t i)
 {
     const bur_kernel *kernel = command->kernel;
-    const bur_matmul_attr *attr = &kernel->call.attr->matmul;
     const cursor at = walk_seek(&kernel->walk, i);
     gemm g = batch_sizes(&kernel->call);
-    g.c = (float *)command->outputs[0] + at.at[0] * g.m * g.n;
-    g.c_stride = g.n;
-    g.pack_a = attr->transpose_a ? pack_columns : pack_rows;
-    g.pack_b = attr->transpose_b ? pack_rows : pack_columns;
-    g.a = (pack_source){.data = (const float *)command->inputs[0] + at.at[1] * g.m * g.k,
-                        .stride = attr->transpose_a ? g.m : g.k};
-    g.b = (pack_source){.data = (const float *)command->inputs[1] + at.at[2] * g.k * g.n,
-                        .stride = attr->transpose_b ? g.k : g.n};
-    if (!attr->transpose_a && g.a.stride * 4 % PAGE_BYTES != 0) {
-        g.point_a = point_at_rows;
-        g.run = g.k;
-    }
+    set_operands(&g, &kernel->call.attr->matmul,
+                 (const float *)command->inputs[0] + at.at[1] * g.m * g.k,
+                 (const float *)command->inputs[1] + at.at[2] * g.k * g.n,
+                 (float *)command->outputs[0] + at.at[0] * g.m * g.n);
     return g;
 }
 
@@ -74,16 +62,10 @@ static void batch_matmul(const bur_command *command, int thread, int threads)
         const gemm g = batch_product(command, i);
         gemm_work(&g, (grid){1, 1, 1}, 0, own, 0, g.m * g.n);
     }
-    const grid parts = {kernel->split[0], kernel->split[1], kernel->split[2]};
     for (int64_t i = whole; i < batches; i++) {
         const gemm g = batch_product(command, i);
         team_wait(command, threads); /* for the scratch */
-        for (int32_t w = thread; w < parts.m * parts.n * parts.k; w += threads)
-            gemm_work(&g, parts, w, command->scratch, 0, g.m * g.n);
-        if (parts.k > 1) {
-            team_wait(command, threads);
-            gemm_add_up(&g, parts, command->scratch, g.m * g.n, thread, threads);
-        }
+        multiply_together(&g, command, thread, threads);
     }
 }
 

@@ -5,7 +5,9 @@
 #include "functions.h"
 #include "team.h"
 
-typedef vec map_function(vec a, vec b, float alpha);
+#include <math.h>
+
+typedef vec map_function(vec a, vec b, const bur_attr *attr);
 
 /* y[i] = f(a[i], b[i]); b may be a. f is inlined. */
 INLINE void map(const bur_command *command, int thread, int threads, map_function *f)
@@ -13,14 +15,19 @@ INLINE void map(const bur_command *command, int thread, int threads, map_functio
     const bur_call *call = &command->kernel->call;
     const float *a = command->inputs[0], *b = command->inputs[call->n_inputs - 1];
     float *y = command->outputs[0];
-    const float alpha = call->attr->activation.alpha;
+    const bur_attr attr = *call->attr; /* y may not change it: it stays in registers */
     const range own = share(bur_desc_count(&call->outputs[0]), CACHE_LINE_FLOATS, thread, threads);
     int64_t i = own.begin;
     for (; i + LANES <= own.end; i += LANES)
-        store(y + i, f(load(a + i), load(b + i), alpha));
+        store(y + i, f(load(a + i), load(b + i), &attr));
     const int64_t n = own.end - i;
     if (n > 0)
-        store_first(y + i, f(load_first(a + i, n), load_first(b + i, n), alpha), n);
+        store_first(y + i, f(load_first(a + i, n), load_first(b + i, n), &attr), n);
+}
+
+INLINE vec absolute(vec x)
+{
+    return (vec)((ivec)x & INT32_MAX);
 }
 
 /* ---- activations whose slope takes x ---- */
@@ -28,8 +35,7 @@ INLINE void map(const bur_command *command, int thread, int threads, map_functio
 /* log(1 + exp x); PyTorch's threshold of 20 makes no difference in f32. */
 INLINE vec soft_plus(vec x)
 {
-    const vec size = (vec)((ivec)x & INT32_MAX);
-    return greater(splat(0), x) + logarithm_of_1_plus(exponential(-size));
+    return greater(splat(0), x) + logarithm_of_1_plus(exponential(-absolute(x)));
 }
 
 /* Products with x bound it below, where the other factor vanishes but is not 0. */
@@ -105,12 +111,45 @@ INLINE vec mish_slope(vec x)
     return inverse * (n + near * (4.0f * e * (e + 1.0f)) * inverse);
 }
 
+/* ---- functions of one tensor ---- */
+
+/* exp of all numbers: where exponential() stops, the square of exp(x / 2), which overflows and
+ * underflows as exp does. */
+INLINE vec full_exponential(vec x)
+{
+    const vec root = exponential(x * 0.5f);
+    return choose((x > splat(-87)) & (x < splat(88)), exponential(x), root * root);
+}
+
+/* Lane by lane by the C library. */
+INLINE vec logarithm_of(vec x)
+{
+    for (int i = 0; i < LANES; i++)
+        x[i] = logf(x[i]);
+    return x;
+}
+
+INLINE vec power(vec x, float exponent)
+{
+    if (exponent == 2)
+        return x * x;
+    for (int i = 0; i < LANES; i++)
+        x[i] = powf(x[i], exponent);
+    return x;
+}
+
+INLINE vec power_slope(vec x, float exponent)
+{
+    return exponent == 0 ? splat(0) : power(x, exponent - 1) * exponent;
+}
+
 /* ---- rows ---- */
 
 /* In a gradient a is dy and b is y, or x. */
 #define MAP_ROW(name, expression)                                                                  \
-    INLINE vec name##_value(vec a, vec b, float alpha)                                             \
+    INLINE vec name##_value(vec a, vec b, const bur_attr *attr)                                    \
     {                                                                                              \
+        const float alpha = attr->activation.alpha;                                                \
         (void)a, (void)b, (void)alpha;                                                             \
         return expression;                                                                         \
     }                                                                                              \
@@ -133,6 +172,14 @@ MAP_ROW(gelu, gelu_by_erf(a))
 MAP_ROW(gelu_tanh, gelu_by_tanh(a))
 MAP_ROW(hard_swish, a *activate(a, BUR_HARD_SIGMOID, 0))
 MAP_ROW(mish, self_gated_tanh(a))
+MAP_ROW(neg_map, -a)
+MAP_ROW(exp_map, full_exponential(a))
+MAP_ROW(log_map, logarithm_of(a))
+MAP_ROW(sqrt_map, square_root(a))
+MAP_ROW(square_map, a *a)
+MAP_ROW(abs_map, absolute(a))
+MAP_ROW(pow_map, power(a, attr->pow.exponent))
+MAP_ROW(affine_map, a * attr->affine.scale + attr->affine.shift)
 MAP_ROW(relu_grad, activate_gradient(a, b, BUR_RELU, alpha))
 MAP_ROW(leaky_relu_grad, activate_gradient(a, b, BUR_LEAKY_RELU, alpha))
 MAP_ROW(tanh_grad, activate_gradient(a, b, BUR_TANH, alpha))
@@ -147,6 +194,10 @@ MAP_ROW(gelu_grad, a *gelu_slope(b))
 MAP_ROW(gelu_tanh_grad, a *gelu_tanh_slope(b))
 MAP_ROW(hard_swish_grad, a *hard_swish_slope(b))
 MAP_ROW(mish_grad, a *mish_slope(b))
+MAP_ROW(sqrt_grad, a * 0.5f / b)
+MAP_ROW(square_grad, a * 2.0f * b)
+MAP_ROW(abs_grad, choose(b == splat(0), splat(0), choose(b < splat(0), -a, a)))
+MAP_ROW(pow_grad, a *power_slope(b, attr->pow.exponent))
 #undef MAP_ROW
 
 #endif

@@ -159,77 +159,73 @@ INLINE void row_scale(float *y, float factor, int64_t c)
     }
 }
 
-static void softmax(const bur_command *command, int thread, int threads)
+/* y [c] of one row of the first input and the last. */
+typedef void row_function(float *y, const float *first, const float *last, int64_t c);
+
+INLINE void each_row(const bur_command *command, int thread, int threads, row_function *f)
 {
-    const bur_desc *desc = &command->kernel->call.inputs[0];
-    const int64_t c = last_dim(desc);
-    const range own = share(count_rows(desc), 1, thread, threads);
-    for (int64_t row = own.begin; row < own.end; row++) {
-        const float *x = (const float *)command->inputs[0] + row * c;
-        float *y = (float *)command->outputs[0] + row * c;
-        row_scale(y, 1.0f / row_exponentials(y, x, row_max(x, c), c), c);
-    }
+    const bur_call *call = &command->kernel->call;
+    const float *first = command->inputs[0], *last = command->inputs[call->n_inputs - 1];
+    const int64_t c = last_dim(&call->inputs[0]);
+    const range own = share(count_rows(&call->inputs[0]), 1, thread, threads);
+    for (int64_t row = own.begin; row < own.end; row++)
+        f((float *)command->outputs[0] + row * c, first + row * c, last + row * c, c);
+}
+
+INLINE void softmax_row(float *y, const float *x, const float *last, int64_t c)
+{
+    (void)last;
+    row_scale(y, 1.0f / row_exponentials(y, x, row_max(x, c), c), c);
 }
 
 /* y = x - most - log(sum exp(x - most)) */
-static void log_softmax(const bur_command *command, int thread, int threads)
+INLINE void log_softmax_row(float *y, const float *x, const float *last, int64_t c)
 {
-    const bur_desc *desc = &command->kernel->call.inputs[0];
-    const int64_t c = last_dim(desc);
-    const range own = share(count_rows(desc), 1, thread, threads);
-    for (int64_t row = own.begin; row < own.end; row++) {
-        const float *x = (const float *)command->inputs[0] + row * c;
-        float *y = (float *)command->outputs[0] + row * c;
-        const float most = row_max(x, c), log_sum = logf(row_exponentials(NULL, x, most, c));
-        for (int64_t j = 0; j < c; j += LANES) {
-            const int64_t n = least(LANES, c - j);
-            store_first(y + j, (load_first(x + j, n) - most) - log_sum, n);
-        }
-    }
-}
-
-/* dx = dy - exp(y) sum_j dy_j */
-static void log_softmax_grad(const bur_command *command, int thread, int threads)
-{
-    const bur_desc *desc = &command->kernel->call.inputs[0];
-    const int64_t c = last_dim(desc);
-    const range own = share(count_rows(desc), 1, thread, threads);
-    for (int64_t row = own.begin; row < own.end; row++) {
-        const float *dy = (const float *)command->inputs[0] + row * c;
-        const float *y = (const float *)command->inputs[1] + row * c;
-        float *dx = (float *)command->outputs[0] + row * c;
-        vec sums = {0};
-        for (int64_t j = 0; j < c; j += LANES)
-            sums += load_first(dy + j, least(LANES, c - j));
-        const float sum = sum_lanes(sums);
-        for (int64_t j = 0; j < c; j += LANES) {
-            const int64_t n = least(LANES, c - j);
-            store_first(dx + j, load_first(dy + j, n) - exponential(load_first(y + j, n)) * sum, n);
-        }
+    (void)last;
+    const float most = row_max(x, c), log_sum = logf(row_exponentials(NULL, x, most, c));
+    for (int64_t j = 0; j < c; j += LANES) {
+        const int64_t n = least(LANES, c - j);
+        store_first(y + j, (load_first(x + j, n) - most) - log_sum, n);
     }
 }
 
 /* dx = y (dy - sum_j dy_j y_j) */
-static void softmax_grad(const bur_command *command, int thread, int threads)
+INLINE void softmax_grad_row(float *dx, const float *dy, const float *y, int64_t c)
 {
-    const bur_desc *desc = &command->kernel->call.inputs[0];
-    const int64_t c = last_dim(desc);
-    const range own = share(count_rows(desc), 1, thread, threads);
-    for (int64_t row = own.begin; row < own.end; row++) {
-        const float *dy = (const float *)command->inputs[0] + row * c;
-        const float *y = (const float *)command->inputs[1] + row * c;
-        float *dx = (float *)command->outputs[0] + row * c;
-        vec sum = {0};
-        for (int64_t j = 0; j < c; j += LANES) {
-            const int64_t n = least(LANES, c - j);
-            sum += load_first(dy + j, n) * load_first(y + j, n);
-        }
-        const float dot = sum_lanes(sum);
-        for (int64_t j = 0; j < c; j += LANES) {
-            const int64_t n = least(LANES, c - j);
-            store_first(dx + j, load_first(y + j, n) * (load_first(dy + j, n) - dot), n);
-        }
+    vec sum = {0};
+    for (int64_t j = 0; j < c; j += LANES) {
+        const int64_t n = least(LANES, c - j);
+        sum += load_first(dy + j, n) * load_first(y + j, n);
+    }
+    const float dot = sum_lanes(sum);
+    for (int64_t j = 0; j < c; j += LANES) {
+        const int64_t n = least(LANES, c - j);
+        store_first(dx + j, load_first(y + j, n) * (load_first(dy + j, n) - dot), n);
     }
 }
+
+/* dx = dy - exp(y) sum_j dy_j */
+INLINE void log_softmax_grad_row(float *dx, const float *dy, const float *y, int64_t c)
+{
+    vec sums = {0};
+    for (int64_t j = 0; j < c; j += LANES)
+        sums += load_first(dy + j, least(LANES, c - j));
+    const float sum = sum_lanes(sums);
+    for (int64_t j = 0; j < c; j += LANES) {
+        const int64_t n = least(LANES, c - j);
+        store_first(dx + j, load_first(dy + j, n) - exponential(load_first(y + j, n)) * sum, n);
+    }
+}
+
+#define SOFTMAX_ROW(name)                                                                          \
+    static void name(const bur_command *command, int thread, int threads)                          \
+    {                                                                                              \
+        each_row(command, thread, threads, name##_row);                                            \
+    }
+SOFTMAX_ROW(softmax)
+SOFTMAX_ROW(log_softmax)
+SOFTMAX_ROW(softmax_grad)
+SOFTMAX_ROW(log_softmax_grad)
+#undef SOFTMAX_ROW
 
 #endif

@@ -97,6 +97,12 @@ INLINE vec lesser(vec a, vec b)
 #endif
 }
 
+/* x where the mask is set, else y. */
+INLINE vec choose(ivec mask, vec x, vec y)
+{
+    return (vec)(((ivec)x & mask) | ((ivec)y & ~mask));
+}
+
 INLINE vec square_root(vec v)
 {
 #if defined(__AVX512F__)
