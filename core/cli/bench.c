@@ -173,6 +173,7 @@ static bur_status measure_on(bench *b, bur_context *context, const char *device_
     const cli_model_bench what = {.model = word,
                                   .batch = batch,
                                   .accumulate = b->app->options.accumulate,
+                                  .recompute = b->app->options.recompute,
                                   .infer = b->app->options.mode == 1,
                                   .profile = b->app->options.profile};
     return cli_bench_model(b->rows, b->app, device, &what);

@@ -23,6 +23,7 @@ bur_status cli_bench_kernels(json_t *rows, bur_device *device, const char *kind)
 typedef struct cli_model_bench {
     const char *model;
     int64_t batch, accumulate; /* accumulate 0: auto */
+    double recompute;          /* 0, 1: off */
     bool infer, profile;
 } cli_model_bench;
 

@@ -214,6 +214,7 @@ int cli_fit_options(bur_fit_options *out, const cli_app *app)
         .batch = options->batch,
         .epochs = options->epochs,
         .accumulate = accumulate,
+        .recompute = (float)options->recompute,
         .optimizer = optimizer,
         .loss = (bur_loss)options->loss,
         .validation_split = options->validation_split,

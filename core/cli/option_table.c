@@ -8,6 +8,7 @@ static const char *const stems[] = {"imagenet", "small", NULL};
 static const char *const switches[] = {"on", "off", NULL};
 static const char *const offers[] = {"off", "on", NULL};
 static const char *const automatic[] = {"auto", NULL};
+static const char *const shares[] = {"auto", "off", NULL};
 static const char *const losses[] = {
     [BUR_LOSS_NONE] = "auto",   [BUR_LOSS_CROSS_ENTROPY] = "cross_entropy",
     [BUR_LOSS_MSE] = "mse",     [BUR_LOSS_MAE] = "mae",
@@ -84,7 +85,10 @@ const cli_option cli_option_table[] = {
      "share of every weight (times lr) that each update takes away, beside the gradient; by default 0.004 for adamw"},
     {"accumulate", 0, KEY, CLI_TYPE_INTEGER, "N|auto", "auto", 1, MANY, automatic, TRAINS | CLI_VERB_BENCH, FIELD(accumulate),
      "splits a batch into N parts whose gradients are added up: the same update from less memory; N divides batch. "
-     "auto splits where it is faster because a part stays in the processor's cache"},
+     "auto splits where it is faster because a part stays in the processor's cache, or where the batch does not fit"},
+    {"recompute", 0, KEY, CLI_TYPE_SHARE, "auto|off|N%", "auto", 1, 99, shares, TRAINS | CLI_VERB_BENCH, FIELD(recompute),
+     "values of the forward pass are dropped and computed again in the backward pass, with the same result to the bit: "
+     "N% brings the memory of a step to N percent of what it would be; auto does so where the batch does not fit"},
     {"validation_split", 0, KEY, CLI_TYPE_NUMBER, "X", "0", 0, 0.9, NULL, TRAINS, FIELD(validation_split),
      "the last share of the training samples, kept from training to judge each epoch"},
     {"seed", 0, KEY, CLI_TYPE_INTEGER, "N", "0", 0, 9007199254740992.0, NULL, TRAINS, FIELD(seed),

@@ -113,6 +113,24 @@ static bool read_real(double *out, const cli_option *option, const char *value)
     return true;
 }
 
+/* "60%" is 0.6; the option's words are 0, 1, ... */
+static bool read_share(double *out, const cli_option *option, const char *value)
+{
+    const int32_t word = bur_word_find(value, word_count(option->words), word_name, option->words);
+    const char *end = NULL;
+    double percent = 0;
+    if (word >= 0) {
+        *out = word;
+        return true;
+    }
+    if (!read_number(&percent, value, &end) || strcmp(end, "%") != 0)
+        return false;
+    if (percent < option->least || percent > option->most)
+        return false;
+    *out = percent / 100;
+    return true;
+}
+
 static bool read_bytes(uint64_t *out, const cli_option *option, const char *value)
 {
     double bytes = 0;
@@ -152,6 +170,10 @@ static const char *expected(const cli_option *option, char *text, size_t size)
     case CLI_TYPE_NUMBER:
         snprintf(text, size, "a number from %g to %g", option->least, option->most);
         break;
+    case CLI_TYPE_SHARE:
+        snprintf(text, size, "%s, or a share from %g%% to %g%%", words, option->least,
+                 option->most);
+        break;
     case CLI_TYPE_SIZE:
         snprintf(text, size, "a size such as 800MiB, 12GiB or 16GB, at least 1MiB");
         break;
@@ -182,6 +204,9 @@ const char *cli_option_read(cli_options *options, const cli_option *option, cons
         break;
     case CLI_TYPE_NUMBER:
         good = read_real(out, option, value);
+        break;
+    case CLI_TYPE_SHARE:
+        good = read_share(out, option, value);
         break;
     case CLI_TYPE_SIZE:
         good = read_bytes(out, option, value);

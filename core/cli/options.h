@@ -47,6 +47,7 @@ typedef struct cli_options {
     int64_t classes, length, batch, epochs, accumulate, threads, seed;
     double learning_rate, momentum, dropout, width, validation_split;
     double l1, l2, weight_decay;
+    double recompute; /* 0 auto, 1 off, else the share that is kept */
     int32_t proximal;  /* 0 off, 1 on */
     int32_t optimizer; /* bur_optimizer_kind */
     int32_t loss;      /* bur_loss; BUR_LOSS_NONE: by the data */
@@ -65,6 +66,7 @@ typedef enum cli_type {
     CLI_TYPE_SWITCH,
     CLI_TYPE_INTEGER,
     CLI_TYPE_NUMBER,
+    CLI_TYPE_SHARE, /* "60%", kept as 0.6; the words stand for 0, 1, ... */
     CLI_TYPE_SIZE,  /* "12GiB" */
     CLI_TYPE_SHAPE, /* "28x28x1" */
     CLI_TYPE_CHOICE,
@@ -79,7 +81,8 @@ typedef struct cli_option {
     const char *value;        /* how the value is written in help: "N|auto" */
     const char *standard;     /* the default, read like a given value; NULL: the field stays 0 */
     double least, most;       /* range of integers and numbers */
-    const char *const *words; /* choices; for integers, one word that stands for 0 */
+    const char *const *words; /* choices; for integers, one word that stands for 0; for shares, those
+                                 that stand for 0 and 1 */
     uint32_t verbs;           /* cli_verb_bit */
     size_t offset;            /* of the field in cli_options */
     const char *text;

@@ -35,6 +35,7 @@ typedef struct planner {
     bur_fit_options options;
     cli_batch_choice choice;
     int64_t recommended_accumulate;
+    float recommended_recompute;
     uint64_t budget_bytes;
     char binds[64], model_name[64];
 } planner;
@@ -52,33 +53,35 @@ static bur_status plan_batch(bur_run_plan *out, planner *p, int64_t batch)
 static void row_note(char *text, size_t size, const planner *p, const bur_run_plan *plan)
 {
     text[0] = '\0';
-    char parts[32] = "";
-    if (plan->accumulate > 1)
-        snprintf(parts, sizeof parts, "in %" PRId64 " parts", plan->accumulate);
+    char levers[64];
+    cli_levers_text(levers, sizeof levers, plan);
     const char *what = plan->batch == p->choice.batch     ? "recommended"
                        : plan->batch == p->choice.largest ? "largest"
                        : !plan->fits                      ? "does not fit"
                                                           : "";
-    snprintf(text, size, "%s%s%s", what, what[0] != '\0' && parts[0] != '\0' ? ", " : "", parts);
+    snprintf(text, size, "%s%s%s", what, what[0] != '\0' && levers[0] != '\0' ? ", " : "", levers);
 }
 
 static bur_status add_row(json_t *rows, planner *p, int64_t batch)
 {
     bur_run_plan plan = {0};
-    char note[64];
+    char note[96];
     BUR_TRY(plan_batch(&plan, p, batch));
     row_note(note, sizeof note, p, &plan);
     p->budget_bytes = plan.budget_bytes;
-    if (batch == p->choice.batch)
+    if (batch == p->choice.batch) {
         p->recommended_accumulate = plan.accumulate;
+        p->recommended_recompute = plan.recompute;
+    }
     snprintf(p->binds, sizeof p->binds, "%s", plan.binds);
     const uint64_t state_bytes = plan.bytes[BUR_BYTES_PARAMETERS] +
                                  plan.bytes[BUR_BYTES_GRADIENTS] + plan.bytes[BUR_BYTES_OPTIMIZER];
     json_t *on_device =
         p->target.is_host ? json_null() : json_integer((json_int_t)plan.device_bytes);
     json_array_append_new(
-        rows, json_pack("{sI sI sb sI so sI so so so ss}", "batch", (json_int_t)batch, "accumulate",
-                        (json_int_t)plan.accumulate, "fits", (int)plan.fits, "peak_bytes",
+        rows, json_pack("{sI sI so sb sI so sI so so so ss}", "batch", (json_int_t)batch,
+                        "accumulate", (json_int_t)plan.accumulate, "recompute",
+                        cli_recompute_json(plan.recompute), "fits", (int)plan.fits, "peak_bytes",
                         (json_int_t)plan.peak_bytes, "device_bytes", on_device, "state_bytes",
                         (json_int_t)state_bytes, "bytes", cli_bytes_json(plan.bytes), "step_s",
                         json_null(), "samples_per_s", json_null(), "note", note));
@@ -116,7 +119,7 @@ static json_t *result_json(const planner *p, json_t *rows)
 {
     json_t *recommended = batch_or_null(p->choice.batch);
     json_object_set_new(recommended, "accumulate", json_integer(p->recommended_accumulate));
-    json_object_set_new(recommended, "recompute", json_string("off"));
+    json_object_set_new(recommended, "recompute", cli_recompute_json(p->recommended_recompute));
     json_object_set_new(recommended, "binds", json_string(p->choice.reason));
     json_t *largest = batch_or_null(p->choice.largest);
     json_object_set_new(largest, "binds",

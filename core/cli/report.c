@@ -14,11 +14,31 @@ json_t *cli_bytes_json(const uint64_t *bytes)
     return out;
 }
 
+json_t *cli_recompute_json(float share)
+{
+    char text[16] = "off";
+    if (share > 0 && share < 1)
+        snprintf(text, sizeof text, "%.0f%%", (double)share * 100);
+    return json_string(text);
+}
+
+void cli_levers_text(char *text, size_t size, const bur_run_plan *plan)
+{
+    size_t used = 0;
+    text[0] = '\0';
+    if (plan->accumulate > 1)
+        used = (size_t)snprintf(text, size, "in %" PRId64 " parts", plan->accumulate);
+    if (plan->recompute > 0 && plan->recompute < 1 && used < size)
+        snprintf(text + used, size - used, "%s%.0f%% of the work done twice", used > 0 ? ", " : "",
+                 plan->recomputed_share * 100);
+}
+
 json_t *cli_run_plan_json(const bur_run_plan *plan)
 {
     return json_pack(
-        "{si ss ss sI sI sI sI sI sI sI ss sb si so}", "schema", 1, "model", plan->model, "device",
-        plan->device, "batch", (json_int_t)plan->batch, "accumulate", (json_int_t)plan->accumulate,
+        "{si ss ss sI sI so sI sI sI sI sI ss sb si so}", "schema", 1, "model", plan->model,
+        "device", plan->device, "batch", (json_int_t)plan->batch, "accumulate",
+        (json_int_t)plan->accumulate, "recompute", cli_recompute_json(plan->recompute),
         "budget_bytes", (json_int_t)plan->budget_bytes, "peak_bytes", (json_int_t)plan->peak_bytes,
         "device_bytes", (json_int_t)plan->device_bytes, "arena_bytes",
         (json_int_t)plan->arena_bytes, "lower_bound_bytes", (json_int_t)plan->lower_bound_bytes,
@@ -65,14 +85,14 @@ static void need_text(char *text, size_t size, const bur_run_plan *plan, bool is
 
 void cli_run_plan_text(char *text, size_t size, const bur_run_plan *plan, bool is_host)
 {
-    char need[96], budget[CLI_NUMBER_TEXT], classes[256], parts[64] = "";
+    char need[96], budget[CLI_NUMBER_TEXT], classes[256], levers[64];
     need_text(need, sizeof need, plan, is_host);
     cli_bytes_text(budget, sizeof budget, (double)plan->budget_bytes);
     cli_bytes_text_by_class(classes, sizeof classes, plan->bytes);
-    if (plan->accumulate > 1)
-        snprintf(parts, sizeof parts, " in %" PRId64 " parts", plan->accumulate);
-    snprintf(text, size, "%s on %s, batch %" PRId64 "%s: needs %s; may use %s (%s)\n  %s",
-             plan->model, plan->device, plan->batch, parts, need, budget, plan->binds, classes);
+    cli_levers_text(levers, sizeof levers, plan);
+    snprintf(text, size, "%s on %s, batch %" PRId64 "%s%s: needs %s; may use %s (%s)\n  %s",
+             plan->model, plan->device, plan->batch, levers[0] == '\0' ? "" : ", ", levers, need,
+             budget, plan->binds, classes);
 }
 
 json_t *cli_device_json(const bur_device_info *info)
@@ -100,22 +120,13 @@ json_t *cli_epoch_json(const bur_epoch *epoch, const char *metric)
                      (json_int_t)epoch->updates, "wait_s", cli_real(epoch->wait_s));
 }
 
-int cli_refuse_plan(const bur_run_plan *plan, bool is_host, int64_t largest, int64_t parts)
+int cli_refuse_plan(const bur_run_plan *plan, bool is_host)
 {
-    char need[96], budget[CLI_NUMBER_TEXT], why[256], split[96] = "", fix[256];
+    char need[96], budget[CLI_NUMBER_TEXT], why[256];
     need_text(need, sizeof need, plan, is_host);
     cli_bytes_text(budget, sizeof budget, (double)plan->budget_bytes);
     cli_bytes_text_by_class(why, sizeof why, plan->bytes);
-    if (parts > 1)
-        snprintf(split, sizeof split, ", or batch=%" PRId64 " accumulate=%" PRId64, plan->batch,
-                 parts);
-    if (largest < 1)
-        snprintf(fix, sizeof fix,
-                 "a smaller input=, a lighter model ('burthen models') or more memory");
-    else
-        snprintf(fix, sizeof fix,
-                 "batch=%" PRId64 " (the largest that fits)%s; see 'burthen plan %s'", largest,
-                 split, plan->model);
-    return cli_error(CLI_MEMORY, why, fix, "%s with batch %" PRId64 " needs %s; %s may use %s (%s)",
-                     plan->model, plan->batch, need, plan->device, budget, plan->binds);
+    return cli_error(CLI_MEMORY, why, NULL,
+                     "%s with batch %" PRId64 " needs %s; %s may use %s (%s)", plan->model,
+                     plan->batch, need, plan->device, budget, plan->binds);
 }

@@ -19,8 +19,12 @@ json_t *cli_device_json(const bur_device_info *info);
 /* One epoch of a history; `metric` is "accuracy" or "mae". */
 json_t *cli_epoch_json(const bur_epoch *epoch, const char *metric);
 
-/* The refusal of a plan that does not fit: both numbers, the largest classes, and what would fit:
- * the largest batch, or so many parts of this one; 0 if there is none. */
-int cli_refuse_plan(const bur_run_plan *plan, bool is_host, int64_t largest, int64_t parts);
+/* "off" or "60%". */
+json_t *cli_recompute_json(float share);
+/* "in 4 parts, 12% of the work done twice"; "" for a plan without either. */
+void cli_levers_text(char *text, size_t size, const bur_run_plan *plan);
+
+/* The refusal of a plan that does not fit: both numbers and the largest classes. */
+int cli_refuse_plan(const bur_run_plan *plan, bool is_host);
 
 #endif

@@ -2,6 +2,7 @@
 #define _POSIX_C_SOURCE 200809L /* sigaction */
 #include "train.h"
 #include "progress.h"
+#include "remedies.h"
 #include "report.h"
 #include "run_folder.h"
 #include "target.h"
@@ -132,33 +133,6 @@ static bur_status on_event(void *user, bur_event event, const void *data)
     return BUR_OK;
 }
 
-static bur_status plan_run(bur_run_plan *out, const training *t, int64_t batch, int64_t accumulate)
-{
-    bur_fit_options options = t->options;
-    options.batch = batch;
-    options.accumulate = accumulate;
-    return bur_run_plan_make(out, t->model.recipe, &t->target.target, t->target.fallback,
-                             &t->model.train, t->model.has_test ? &t->model.test : NULL, &options);
-}
-
-/* The fewest equal parts of the batch, from batch / largest on, that fit; 0 if a few tries find
- * none: the loader holds whole batches, which no splitting makes smaller. */
-static int64_t parts_that_fit(const training *t, int64_t largest)
-{
-    enum { TRIES = 8 };
-    const int64_t batch = t->options.batch;
-    int64_t parts = largest > 0 ? (batch + largest - 1) / largest : batch + 1;
-    for (int tries = 0; tries < TRIES && parts <= batch; parts++) {
-        bur_run_plan plan = {0};
-        if (batch % parts != 0)
-            continue;
-        if (plan_run(&plan, t, batch, parts) == BUR_OK && plan.fits)
-            return parts;
-        tries++;
-    }
-    return 0;
-}
-
 /* Fills the batch if it is auto and refuses a run that does not fit, before any sample is read. */
 static int settle_batch(training *t)
 {
@@ -174,17 +148,21 @@ static int settle_batch(training *t)
         t->options.batch = choice.batch > 0            ? choice.batch
                            : t->options.accumulate > 0 ? t->options.accumulate
                                                        : 1;
-    status = plan_run(&plan, t, t->options.batch, t->options.accumulate);
+    status =
+        bur_run_plan_make(&plan, t->model.recipe, &t->target.target, t->target.fallback,
+                          &t->model.train, t->model.has_test ? &t->model.test : NULL, &t->options);
     if (status != BUR_OK) {
         snprintf(fix, sizeof fix, "batch=%" PRId64 " (the largest that fits)", choice.largest);
         return cli_error_status(status, choice.largest > 0 ? fix : NULL, "cannot plan %s", t->name);
     }
     t->plan = plan;
+    if (!plan.fits) {
+        cli_refuse_plan(&plan, t->target.is_host);
+        return cli_remedies(t->app, &t->model, &t->target, &t->options, &plan, choice.largest);
+    }
     t->options.accumulate = plan.accumulate;
-    if (plan.fits)
-        return CLI_DONE;
-    return cli_refuse_plan(&plan, t->target.is_host, choice.largest,
-                           parts_that_fit(t, choice.largest));
+    t->options.recompute = plan.recompute;
+    return CLI_DONE;
 }
 
 static int prepare(training *t)

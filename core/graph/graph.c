@@ -188,3 +188,16 @@ int32_t bur_graph_recomputed_count(const bur_graph *graph)
 {
     return graph->n_recomputed;
 }
+
+double bur_graph_recomputed_share(const bur_graph *graph)
+{
+    return graph->recomputed_share;
+}
+
+bool bur_graph_needs_whole_batch(const bur_graph *graph)
+{
+    for (int32_t i = 0; i < graph->n_nodes; i++)
+        if (bur_op_get(graph->nodes[i].op)->flags & BUR_OP_BATCH)
+            return true;
+    return false;
+}

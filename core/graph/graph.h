@@ -45,6 +45,7 @@ struct bur_graph {
     int32_t value_room, node_room, input_room;
     int32_t n_forward;         /* nodes up to the loss; the rest are gradients and updates */
     int32_t n_recomputed;      /* nodes that compute a forward value once more */
+    double recomputed_share;   /* of the step's work */
     int32_t recipe_node;       /* the node being emitted or differentiated */
     int32_t recipe_parameters; /* how many the recipe has */
 

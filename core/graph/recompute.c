@@ -158,6 +158,19 @@ static bur_status append(recompute *r, const bur_graph_node *node, int32_t origi
     return BUR_OK;
 }
 
+/* Work of a forward node or of one behind it, in bytes of traffic. Multi-tensor rows count nothing:
+ * none is computed again. */
+static double cost_of_node(const bur_graph *graph, int32_t index)
+{
+    enum { MOST = 16 };
+    bur_desc inputs[MOST], outputs[BUR_MAX_OUTPUTS];
+    if (graph->nodes[index].n_inputs > MOST)
+        return 0;
+    const bur_call call = bur__graph_call(graph, index, inputs, outputs);
+    const bur_cost cost = bur_op_cost(&call);
+    return cost.bytes > cost.flop / FLOP_PER_BYTE ? cost.bytes : cost.flop / FLOP_PER_BYTE;
+}
+
 /* A forward node once more; its outputs are values of their own. */
 static bur_status append_again(recompute *r, int32_t index, int32_t origin)
 {
@@ -175,6 +188,7 @@ static bur_status append_again(recompute *r, int32_t index, int32_t origin)
     for (int32_t i = 0; i < node.n_outputs; i++)
         r->again[before + i] = first + i;
     graph->n_recomputed++;
+    graph->recomputed_share += cost_of_node(graph, index);
     return BUR_OK;
 }
 
@@ -200,6 +214,7 @@ static void reset(recompute *r)
     graph->n_values = r->n_values;
     graph->n_inputs = r->n_inputs;
     graph->n_recomputed = 0;
+    graph->recomputed_share = 0;
     memcpy(graph->nodes, r->nodes, (size_t)r->n_nodes * sizeof *r->nodes);
     for (int32_t v = 0; v < r->n_values; v++)
         graph->values[v].memory = r->memory[v];
@@ -266,17 +281,6 @@ static bur_status find_peak(recompute *r, size_t *peak_bytes, int32_t *at)
 
 /* ---- what to drop ---- */
 
-static double cost_of_node(const recompute *r, int32_t index)
-{
-    enum { MOST = 16 };
-    bur_desc inputs[MOST], outputs[BUR_MAX_OUTPUTS];
-    if (r->nodes[index].n_inputs > MOST)
-        return 0;
-    const bur_call call = bur__graph_call(r->graph, index, inputs, outputs);
-    const bur_cost cost = bur_op_cost(&call);
-    return cost.bytes > cost.flop / FLOP_PER_BYTE ? cost.bytes : cost.flop / FLOP_PER_BYTE;
-}
-
 /* What computing a value again would cost, in bytes of traffic; negative if it cannot be. */
 static bur_status cost_of_value(recompute *r, int32_t value, double *cost)
 {
@@ -287,7 +291,7 @@ static bur_status cost_of_value(recompute *r, int32_t value, double *cost)
             *cost = -1;
             return BUR_OK;
         }
-        *cost += cost_of_node(r, r->pending[i]);
+        *cost += cost_of_node(r->graph, r->pending[i]);
     }
     return BUR_OK;
 }
@@ -410,7 +414,7 @@ static void release(recompute *r)
 bur_status bur__graph_recompute(bur_graph *graph)
 {
     const double share = (double)graph->options.recompute;
-    if (share == 0)
+    if (share == 0 || share == 1)
         return BUR_OK;
     if (!(share > 0 && share < 1))
         return bur_fail(BUR_E_ARG, "recompute %g is not a share between 0 and 1", share);
@@ -425,6 +429,11 @@ bur_status bur__graph_recompute(bur_graph *graph)
             r.memory[v] = graph->values[v].memory;
         find_readers(&r);
         status = lower_peak(&r, share);
+        double work = 0;
+        for (int32_t i = 0; i < graph->n_nodes; i++)
+            work += cost_of_node(graph, i);
+        if (work > 0)
+            graph->recomputed_share /= work;
     }
     release(&r);
     return status;

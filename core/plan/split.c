@@ -14,16 +14,6 @@ static size_t cache_share_bytes(const bur_device_info *info)
     return (size_t)(third < most ? third : most);
 }
 
-/* Whether some operator's result for one sample depends on the others: a part of the batch would be
- * another computation. */
-static bool needs_whole_batch(const bur_graph *graph)
-{
-    for (int32_t i = 0; i < bur_graph_node_count(graph); i++)
-        if (bur_op_get(bur_graph_node_op(graph, i))->flags & BUR_OP_BATCH)
-            return true;
-    return false;
-}
-
 static bur_status plan_part(bur_plan_summary *out, bool *whole, const bur_recipe *recipe,
                             const bur_graph_options *options, const bur_target *target,
                             const bur_target *fallback)
@@ -31,7 +21,7 @@ static bur_status plan_part(bur_plan_summary *out, bool *whole, const bur_recipe
     bur_graph *graph = NULL;
     bur_plan *plan = NULL;
     BUR_TRY(bur_graph_create(&graph, recipe, options));
-    *whole = needs_whole_batch(graph);
+    *whole = bur_graph_needs_whole_batch(graph);
     const bur_status status = bur_plan_create(&plan, graph, target, fallback);
     if (status == BUR_OK)
         *out = *bur_plan_get_summary(plan);

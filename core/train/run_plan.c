@@ -95,6 +95,8 @@ bur_status bur__fit_options(bur_fit_options *out, const bur_fit_options *options
     if (set.accumulate > 0 && set.batch % set.accumulate != 0)
         return bur_fail(BUR_E_ARG, "batch %" PRId64 " is not a multiple of accumulate %" PRId64,
                         set.batch, set.accumulate);
+    if (!(set.recompute >= 0 && set.recompute <= 1))
+        return bur_fail(BUR_E_ARG, "recompute %g is not in [0, 1]", (double)set.recompute);
     if (!(set.validation_split >= 0 && set.validation_split < 1))
         return bur_fail(BUR_E_ARG, "validation_split %g is not in [0, 1)", set.validation_split);
     BUR_TRY(check_optimizer(&set.optimizer));
@@ -136,7 +138,9 @@ bur_status bur__run_sessions_add(bur_run_sessions *sessions, const bur_recipe *r
                                              .mode = mode,
                                              .loss = options->loss,
                                              .optimizer = options->optimizer,
-                                             .accumulate = options->accumulate > 1};
+                                             .accumulate = options->accumulate > 1,
+                                             .recompute = mode == BUR_TRAIN ? options->recompute
+                                                                            : 0};
     bur_run_session *added = &sessions->list[sessions->count];
     *added = (bur_run_session){.mode = mode, .batch = batch};
     BUR_TRY(bur_graph_create(&added->graph, recipe, &graph_options));
@@ -253,6 +257,9 @@ static void sum_regions(bur_run_plan *out, const bur_run_sessions *sessions)
         host = s->host_bytes > host ? s->host_bytes : host;
         if (largest == NULL || s->total_bytes > largest->total_bytes)
             largest = s;
+        const double again = bur_graph_recomputed_share(sessions->list[i].graph);
+        out->recomputed_share = again > out->recomputed_share ? again : out->recomputed_share;
+        out->needs_whole_batch |= bur_graph_needs_whole_batch(sessions->list[i].graph);
     }
     for (int32_t c = 0; c < BUR_BYTE_CLASS_COUNT && largest != NULL; c++) {
         out->bytes[c] = largest->bytes[c];
@@ -352,7 +359,8 @@ bur_status bur__run_plan_sum(bur_run_plan *out, const bur_run_sessions *sessions
 {
     bur_run_plan plan = {.model = bur_recipe_name(recipe),
                          .batch = options->batch,
-                         .accumulate = options->accumulate};
+                         .accumulate = options->accumulate,
+                         .recompute = options->recompute};
     snprintf(plan.device, sizeof plan.device, "%s", target->info->name);
     sum_regions(&plan, sessions);
     const bur_loader_options training = bur__loader_options(options, true);
@@ -375,45 +383,6 @@ bur_status bur__run_plan_sum(bur_run_plan *out, const bur_run_sessions *sessions
     return BUR_OK;
 }
 
-/* Whether a batch fits in one piece; a tensor beyond the device's largest allocation is a no, not
- * an error. */
-static bur_status batch_fits(bool *fits, int64_t batch, const bur_recipe *recipe,
-                             const bur_target *target, const bur_target *fallback,
-                             const bur_dataset_info *train, const bur_dataset_info *test,
-                             const bur_fit_options *options)
-{
-    bur_fit_options set = *options;
-    bur_run_plan plan;
-    set.batch = batch;
-    set.accumulate = 1;
-    const bur_status status = bur_run_plan_make(&plan, recipe, target, fallback, train, test, &set);
-    if (status == BUR_OK)
-        *fits = plan.fits;
-    else if (status == BUR_E_BUDGET || status == BUR_E_RANGE)
-        *fits = false;
-    else
-        return status;
-    return BUR_OK;
-}
-
-bur_status bur__fit_parts(bur_fit_options *options, const bur_recipe *recipe,
-                          const bur_target *target, const bur_target *fallback,
-                          const bur_dataset_info *train, const bur_dataset_info *test)
-{
-    bool fits = false;
-    if (options->accumulate > 0)
-        return BUR_OK;
-    BUR_TRY(batch_fits(&fits, options->batch, recipe, target, fallback, train, test, options));
-    const bur_graph_options graph = {.batch = options->batch,
-                                     .mode = BUR_TRAIN,
-                                     .loss = options->loss,
-                                     .optimizer = options->optimizer};
-    options->accumulate = 1;
-    return fits ? bur_plan_choose_parts(&options->accumulate, recipe, &graph, target,
-                                        options->fallback_off ? NULL : fallback)
-                : BUR_OK;
-}
-
 bur_status bur_run_plan_make(bur_run_plan *out, const bur_recipe *recipe, const bur_target *target,
                              const bur_target *fallback, const bur_dataset_info *train,
                              const bur_dataset_info *test, const bur_fit_options *options)
@@ -422,38 +391,10 @@ bur_status bur_run_plan_make(bur_run_plan *out, const bur_recipe *recipe, const 
         return bur_fail(BUR_E_ARG, "bur_run_plan_make: NULL argument");
     bur_fit_options set;
     BUR_TRY(bur__fit_options(&set, options, train));
-    BUR_TRY(bur__fit_parts(&set, recipe, target, fallback, train, test));
+    BUR_TRY(bur__fit_levers(&set, recipe, target, fallback, train, test));
     bur_run_sessions sessions;
     BUR_TRY(bur__run_sessions_plan(&sessions, recipe, target, fallback, train, test, &set));
     const bur_status status = bur__run_plan_sum(out, &sessions, recipe, target, train, test, &set);
     bur__run_sessions_destroy(&sessions);
     return status;
-}
-
-bur_status bur_run_plan_largest(int64_t *out, const bur_recipe *recipe, const bur_target *target,
-                                const bur_target *fallback, const bur_dataset_info *train,
-                                const bur_dataset_info *test, const bur_fit_options *options)
-{
-    /* A batch larger than the training set is the training set. */
-    const int64_t most =
-        train->count - bur__validation_count(train->count, options->validation_split);
-    int64_t fit = 0, over = 1;
-    bool fits = false;
-    while (over <= most) {
-        BUR_TRY(batch_fits(&fits, over, recipe, target, fallback, train, test, options));
-        if (!fits)
-            break;
-        fit = over;
-        over = over == most ? most + 1 : (over * 2 > most ? most : over * 2);
-    }
-    while (over - fit > 1) {
-        const int64_t middle = fit + (over - fit) / 2;
-        BUR_TRY(batch_fits(&fits, middle, recipe, target, fallback, train, test, options));
-        if (fits)
-            fit = middle;
-        else
-            over = middle;
-    }
-    *out = fit;
-    return BUR_OK;
 }

@@ -28,11 +28,12 @@ int64_t bur__validation_count(int64_t samples, double split);
 bur_status bur__fit_options(bur_fit_options *out, const bur_fit_options *options,
                             const bur_dataset_info *train);
 
-/* Settles options->accumulate where it is 0: the fastest split of a batch that fits in one piece. It
- * is not split to make it fit: that is the caller's to ask for. */
-bur_status bur__fit_parts(bur_fit_options *options, const bur_recipe *recipe,
-                          const bur_target *target, const bur_target *fallback,
-                          const bur_dataset_info *train, const bur_dataset_info *test);
+/* Settles options->accumulate and options->recompute where they are 0: a batch that fits is split
+ * only where that is faster; one that does not computes values again, or goes in parts where no
+ * operator looks at the whole batch. Where nothing helps they are 1. */
+bur_status bur__fit_levers(bur_fit_options *options, const bur_recipe *recipe,
+                           const bur_target *target, const bur_target *fallback,
+                           const bur_dataset_info *train, const bur_dataset_info *test);
 
 /* Graphs and plans of a run. `options` are complete (bur__fit_options). */
 bur_status bur__run_sessions_plan(bur_run_sessions *out, const bur_recipe *recipe,

@@ -92,14 +92,56 @@ static void test_cli_plan__not_even_one_sample_is_told(void **state)
     leave_folder();
 }
 
-static void test_cli_plan__a_batch_beyond_memory_is_exit_5_and_says_what_fits(void **state)
+/* S-107: the four remedies in their order. */
+static void test_cli_plan__a_batch_beyond_memory_is_exit_5_and_lists_the_remedies(void **state)
+{
+    static const char *const remedies[] = {
+        "1. a smaller batch", "2. smaller images", "input=128x128",
+        "3. a lighter model", "width=0.5",         "4. gradient accumulation",
+        "accumulate=",        "parts of",          "the largest that fits"};
+    (void)state;
+    enter_folder();
+    run_program(&run, "train resnet50 data=random input=512x512x3 batch=4096 --device cpu");
+    assert_int_equal(run.code, 5);
+    const char *at = run.err;
+    for (size_t i = 0; i < sizeof remedies / sizeof *remedies; i++) {
+        assert_contains(at, remedies[i]);
+        at = strstr(at, remedies[i]);
+    }
+    assert_false(path_exists("runs"));
+    leave_folder();
+}
+
+/* S-098, S-106: a batch that was asked for and does not fit in one piece goes in parts. */
+static void test_cli_plan__a_batch_beyond_memory_goes_in_parts(void **state)
 {
     (void)state;
     enter_folder();
-    assert_refuses(&run, 5, "train cnn-mid data=random input=512x512x3 batch=1000 --device cpu",
-                   "the largest that fits");
-    assert_contains(run.err, "accumulate=");
-    assert_false(path_exists("runs"));
+    json_t *plan = run_json(&run, "plan cnn input=512x512x3 batch=64 --ram 4GiB --json");
+    const json_t *row = json_array_get(json_object_get(plan, "rows"), 0);
+    assert_true(json_is_true(json_object_get(row, "fits")));
+    assert_true(number_at(row, "batch") == 64);
+    assert_true(number_at(row, "accumulate") > 1);
+    json_decref(plan);
+    leave_folder();
+}
+
+static void test_cli_plan__recompute_takes_less_for_the_same_batch(void **state)
+{
+    (void)state;
+    enter_folder();
+    double peak[2];
+    static const char *const lines[] = {"plan resnet18 batch=32 recompute=off --ram 16GiB --json",
+                                        "plan resnet18 batch=32 recompute=60% --ram 16GiB --json"};
+    static const char *const words[] = {"off", "60%"};
+    for (int i = 0; i < 2; i++) {
+        json_t *plan = run_json(&run, lines[i]);
+        const json_t *row = json_array_get(json_object_get(plan, "rows"), 0);
+        assert_string_equal(json_string_value(json_object_get(row, "recompute")), words[i]);
+        peak[i] = number_at(row, "peak_bytes");
+        json_decref(plan);
+    }
+    assert_true(peak[1] < 0.75 * peak[0]);
     leave_folder();
 }
 

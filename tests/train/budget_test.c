@@ -79,6 +79,8 @@ static void test_train_budget__too_small_a_budget_is_refused_and_the_batch_named
     const uint64_t small = peak_of(&s, 32), large = peak_of(&s, 1024);
     assert_true(large > small + 32ULL * MIB);
     bur_fit_options options = {.batch = 1024,
+                               .accumulate = 1,
+                               .recompute = 1,
                                .budget_bytes = (small + large) / 2,
                                .max_steps = 2,
                                .callback = hear,
@@ -97,7 +99,6 @@ static void test_train_budget__too_small_a_budget_is_refused_and_the_batch_named
     options.batch = largest + 1;
     assert_status(BUR_E_BUDGET, bur_trainer_create(&trainer, s.cpu, s.recipe, &s.data, &options));
     options.batch = largest;
-    options.accumulate = 1;
     assert_ok(bur_trainer_create(&trainer, s.cpu, s.recipe, &s.data, &options));
     assert_true(bur_trainer_plan(trainer)->peak_bytes <= options.budget_bytes);
     assert_int_equal(s.live_at_plan, 0);
@@ -150,24 +151,51 @@ static void test_train_budget__a_larger_batch_never_takes_less(void **state)
     scene_close(&s);
 }
 
-static void test_train_budget__a_split_for_speed_never_makes_a_run_fit(void **state)
+/* S-098, S-106: what does not fit in one piece goes in parts, and is not refused. */
+static void test_train_budget__a_batch_that_does_not_fit_goes_in_parts(void **state)
 {
     (void)state;
     scene s;
     scene_open(&s);
-    bur_run_plan plan;
-    bur_device_info info = *bur_device_describe(s.cpu);
-    bur_target target = bur_device_target(s.cpu);
-    info.cache_bytes = 32 * MIB;
-    target.info = &info;
-    const uint64_t whole = peak_of(&s, 1024);
-    bur_fit_options options = {.batch = 1024, .budget_bytes = whole + 8 * MIB};
-    assert_ok(bur_run_plan_make(&plan, s.recipe, &target, NULL, bur_dataset_describe(s.data.train),
-                                bur_dataset_describe(s.data.test), &options));
-    assert_true(plan.fits && plan.accumulate > 1 && plan.peak_bytes < whole);
-    options.budget_bytes = whole - 8 * MIB;
-    assert_ok(bur_run_plan_make(&plan, s.recipe, &target, NULL, bur_dataset_describe(s.data.train),
-                                bur_dataset_describe(s.data.test), &options));
-    assert_true(!plan.fits && plan.accumulate == 1);
+    bur_trainer *trainer = NULL;
+    const uint64_t small = peak_of(&s, 256), large = peak_of(&s, 1024);
+    const bur_fit_options options = {
+        .batch = 1024, .budget_bytes = (small + large) / 2, .max_steps = 2};
+    assert_ok(bur_trainer_create(&trainer, s.cpu, s.recipe, &s.data, &options));
+    const bur_run_plan *plan = bur_trainer_plan(trainer);
+    assert_true(plan->fits && plan->peak_bytes <= options.budget_bytes);
+    assert_int_equal(plan->batch, 1024);
+    assert_true(plan->accumulate > 1 || plan->recompute < 1);
+    assert_ok(bur_trainer_fit(trainer));
+    bur_trainer_destroy(trainer);
     scene_close(&s);
+}
+
+/* A batch that is normalised is another one in parts: only values are computed again. */
+static void test_train_budget__a_normalised_batch_is_recomputed_and_never_split(void **state)
+{
+    (void)state;
+    static const bur_shape sample = {.rank = 3, .dim = {32, 32, 3}};
+    const bur_zoo_options zoo = {.sample = sample, .classes = 10, .small_stem = true};
+    const bur_dataset_info info = {.name = "", .count = 1 << 16, .sample = sample, .classes = 10};
+    bur_context *context = NULL;
+    bur_device *cpu = NULL;
+    bur_recipe *recipe = NULL;
+    bur_run_plan whole, plan;
+    assert_ok(bur_context_create(&context, NULL));
+    assert_ok(bur_device_open(&cpu, context, "cpu"));
+    assert_ok(bur_zoo_create(&recipe, context, "resnet18", &zoo));
+    const bur_target target = bur_device_target(cpu);
+    bur_fit_options options = {.batch = 64, .budget_bytes = UINT64_C(1) << 40};
+    assert_ok(bur_run_plan_make(&whole, recipe, &target, NULL, &info, NULL, &options));
+    assert_true(whole.fits && whole.recompute == 1 && whole.accumulate == 1);
+    options.budget_bytes = whole.peak_bytes - whole.arena_bytes / 4;
+    assert_ok(bur_run_plan_make(&plan, recipe, &target, NULL, &info, NULL, &options));
+    assert_true(plan.fits && plan.recompute < 1 && plan.accumulate == 1);
+    assert_true(plan.needs_whole_batch && plan.recomputed_share > 0);
+    options.budget_bytes = whole.peak_bytes - whole.arena_bytes;
+    assert_ok(bur_run_plan_make(&plan, recipe, &target, NULL, &info, NULL, &options));
+    assert_true(!plan.fits && plan.accumulate == 1);
+    bur_recipe_destroy(recipe);
+    bur_context_destroy(context);
 }

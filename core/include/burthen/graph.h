@@ -178,7 +178,7 @@ typedef struct bur_graph_options {
                                 list before the update list runs once */
     float recompute;         /* train: to what share, above 0 and below 1, the live bytes of a step
                                 are to come by dropping values of the forward pass and computing
-                                them again in the backward pass (Chen et al. 2016); 0: none are */
+                                them again in the backward pass (Chen et al. 2016); 0 or 1: none are */
     bool no_fuse;            /* keep the rows as the recipe has them */
 } bur_graph_options;
 
@@ -195,6 +195,11 @@ BUR_API int32_t bur_graph_node_count(const bur_graph *graph);
 BUR_API bur_op bur_graph_node_op(const bur_graph *graph, int32_t node);
 /** How many of them compute a value of the forward pass once more (bur_graph_options.recompute). */
 BUR_API int32_t bur_graph_recomputed_count(const bur_graph *graph);
+/** Whether some operator's result for one sample depends on the others (batch normalisation in
+ * training): a batch in parts is another computation. */
+BUR_API bool bur_graph_needs_whole_batch(const bur_graph *graph);
+/** The share of the step's work that these are, estimated from flop and traffic. */
+BUR_API double bur_graph_recomputed_share(const bur_graph *graph);
 
 #ifdef __cplusplus
 }

@@ -44,7 +44,10 @@ typedef bur_status (*bur_callback)(void *user, bur_event event, const void *data
 typedef struct bur_fit_options {
     int64_t batch;           /* effective batch; 32 */
     int64_t epochs;          /* 1 */
-    int64_t accumulate;      /* micro-batches per update, divides batch; what is fastest */
+    int64_t accumulate;      /* micro-batches per update, divides batch; 0: what is fastest, or fits
+                                where the batch does not in one piece */
+    float recompute;         /* to what share live bytes come by computing forward values again, see
+                                bur_graph_options; 1: none are; 0: what makes the batch fit */
     bur_optimizer optimizer; /* all zero: adam; no learning_rate or no attr: the kind's defaults */
     bur_loss loss;           /* cross_entropy for classes, mse for values */
     double validation_split; /* the last share of the training samples, taken before shuffling */
@@ -62,6 +65,8 @@ typedef struct bur_run_plan {
     const char *model;
     char device[BUR_NAME_BYTES];
     int64_t batch, accumulate;
+    float recompute;         /* 1: nothing is computed again */
+    double recomputed_share; /* of the work of a step, estimated */
     uint64_t budget_bytes;
     uint64_t peak_bytes;   /* the sum of bytes[] */
     uint64_t device_bytes; /* of peak_bytes: in the device's own memory */
@@ -69,6 +74,7 @@ typedef struct bur_run_plan {
     size_t arena_bytes, lower_bound_bytes; /* largest over the run's sessions */
     const char *binds; /* "RAM", "cgroup limit", "device memory", "given budget" */
     bool fits;
+    bool needs_whole_batch; /* bur_graph_needs_whole_batch: it is not split by itself */
     int32_t fallback_nodes;
 } bur_run_plan;
 

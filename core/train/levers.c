@@ -1,0 +1,164 @@
+/* What makes a batch fit that would not: values computed again, then parts. Neither changes the
+ * update but for the rounding of sums over parts. */
+#include "run_plan.h"
+
+#include <string.h>
+
+/* Beyond this share of a step's work spent on computing again, a batch in parts is faster. */
+#define MOST_RECOMPUTED 0.33
+
+/* A run being fitted: what bur_run_plan_make takes. */
+typedef struct fitting {
+    const bur_recipe *recipe;
+    const bur_target *target, *fallback;
+    const bur_dataset_info *train, *test;
+} fitting;
+
+/* The plan with these levers; a tensor beyond the device's largest allocation is a no, not an
+ * error. */
+static bur_status try_plan(bur_run_plan *out, const fitting *f, const bur_fit_options *options)
+{
+    bur_run_sessions sessions;
+    *out = (bur_run_plan){.fits = false};
+    const bur_status status = bur__run_sessions_plan(&sessions, f->recipe, f->target, f->fallback,
+                                                     f->train, f->test, options);
+    if (status == BUR_E_BUDGET || status == BUR_E_RANGE)
+        return BUR_OK;
+    BUR_TRY(status);
+    const bur_status summed =
+        bur__run_plan_sum(out, &sessions, f->recipe, f->target, f->train, f->test, options);
+    bur__run_sessions_destroy(&sessions);
+    return summed;
+}
+
+/* The largest share of live values that fits, found from what is too much: an arena brought down by
+ * so many bytes. 0 if none does. */
+static bur_status find_recompute(bur_run_plan *out, const fitting *f, const bur_run_plan *whole,
+                                 bur_fit_options *options)
+{
+    enum { ROUNDS = 6 };
+    const double least = 0.1;
+    double share = 1;
+    bur_run_plan plan = *whole;
+    for (int round = 0; round < ROUNDS && !plan.fits; round++) {
+        if (plan.arena_bytes == 0)
+            break;
+        const double over = (double)(plan.peak_bytes - plan.budget_bytes);
+        const double next = share - 1.02 * over / (double)whole->arena_bytes;
+        if (over <= 0 || next < least)
+            break;
+        share = next;
+        options->recompute = (float)share;
+        BUR_TRY(try_plan(&plan, f, options));
+    }
+    *out = plan;
+    return BUR_OK;
+}
+
+/* The fewest equal parts of the batch that fit. */
+static bur_status find_parts(bur_run_plan *out, const fitting *f, bur_fit_options *options)
+{
+    for (int64_t parts = 2; parts <= options->batch; parts++) {
+        if (options->batch % parts != 0)
+            continue;
+        options->accumulate = parts;
+        BUR_TRY(try_plan(out, f, options));
+        if (out->fits)
+            return BUR_OK;
+    }
+    return BUR_OK;
+}
+
+/* `options` are those of the whole batch, which does not fit. */
+static bur_status make_fit(bur_fit_options *options, bool may_recompute, bool may_split,
+                           const fitting *f, const bur_run_plan *whole)
+{
+    bur_fit_options again = *options, parts = *options;
+    bur_run_plan recomputed = {.fits = false}, split = {.fits = false};
+    if (may_recompute)
+        BUR_TRY(find_recompute(&recomputed, f, whole, &again));
+    if (recomputed.fits && recomputed.recomputed_share <= MOST_RECOMPUTED) {
+        *options = again;
+        return BUR_OK;
+    }
+    if (may_split && !whole->needs_whole_batch)
+        BUR_TRY(find_parts(&split, f, &parts));
+    if (split.fits)
+        *options = parts;
+    else if (recomputed.fits)
+        *options = again;
+    return BUR_OK;
+}
+
+bur_status bur__fit_levers(bur_fit_options *options, const bur_recipe *recipe,
+                           const bur_target *target, const bur_target *fallback,
+                           const bur_dataset_info *train, const bur_dataset_info *test)
+{
+    const bur_target *host = options->fallback_off ? NULL : fallback;
+    const fitting f = {recipe, target, host, train, test};
+    const bool may_split = options->accumulate == 0, may_recompute = options->recompute == 0;
+    bur_run_plan whole;
+    if (may_split)
+        options->accumulate = 1;
+    if (may_recompute)
+        options->recompute = 1;
+    if (!may_split && !may_recompute)
+        return BUR_OK;
+    BUR_TRY(try_plan(&whole, &f, options));
+    if (!whole.fits)
+        return make_fit(options, may_recompute, may_split, &f, &whole);
+    if (!may_split)
+        return BUR_OK;
+    const bur_graph_options graph = {.batch = options->batch,
+                                     .mode = BUR_TRAIN,
+                                     .loss = options->loss,
+                                     .optimizer = options->optimizer,
+                                     .recompute = options->recompute};
+    return bur_plan_choose_parts(&options->accumulate, recipe, &graph, target, host);
+}
+
+/* Whether a batch fits as it is, in one piece and with every value kept. */
+static bur_status batch_fits(bool *fits, int64_t batch, const bur_recipe *recipe,
+                             const bur_target *target, const bur_target *fallback,
+                             const bur_dataset_info *train, const bur_dataset_info *test,
+                             const bur_fit_options *options)
+{
+    const fitting f = {recipe, target, options->fallback_off ? NULL : fallback, train, test};
+    bur_fit_options set;
+    bur_run_plan plan;
+    BUR_TRY(bur__fit_options(&set, options, train));
+    set.batch = batch;
+    set.accumulate = 1;
+    set.recompute = set.recompute == 0 ? 1 : set.recompute;
+    BUR_TRY(try_plan(&plan, &f, &set));
+    *fits = plan.fits;
+    return BUR_OK;
+}
+
+bur_status bur_run_plan_largest(int64_t *out, const bur_recipe *recipe, const bur_target *target,
+                                const bur_target *fallback, const bur_dataset_info *train,
+                                const bur_dataset_info *test, const bur_fit_options *options)
+{
+    /* A batch larger than the training set is the training set. */
+    const int64_t most =
+        train->count - bur__validation_count(train->count, options->validation_split);
+    int64_t fit = 0, over = 1;
+    bool fits = false;
+    while (over <= most) {
+        BUR_TRY(batch_fits(&fits, over, recipe, target, fallback, train, test, options));
+        if (!fits)
+            break;
+        fit = over;
+        over = over == most ? most + 1 : (over * 2 > most ? most : over * 2);
+    }
+    while (over - fit > 1) {
+        const int64_t middle = fit + (over - fit) / 2;
+        BUR_TRY(batch_fits(&fits, middle, recipe, target, fallback, train, test, options));
+        if (fits)
+            fit = middle;
+        else
+            over = middle;
+    }
+    *out = fit;
+    return BUR_OK;
+}
