@@ -304,6 +304,9 @@ BUR_CL_ROW_FUNCTIONS(where);
 BUR_CL_ROW_FUNCTIONS(cast);
 BUR_CL_ROW_FUNCTIONS(embedding);
 BUR_CL_ROW_FUNCTIONS(embedding_grad);
+BUR_CL_ROW_FUNCTIONS(recurrent); /* recurrent.c */
+BUR_CL_ROW_FUNCTIONS(recurrent_grad);
+BUR_CL_SCRATCH_FUNCTION(recurrent);
 BUR_CL_SCRATCH_FUNCTION(embedding_grad);
 BUR_CL_SCRATCH_FUNCTION(attention_grad);
 BUR_CL_SCRATCH_FUNCTION(reduce_axes);

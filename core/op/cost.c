@@ -47,6 +47,16 @@ bur_cost bur_cost_matmul(const bur_call *call)
     return (bur_cost){2.0 * k * (double)bur_desc_count(&call->outputs[0]), traffic(call)};
 }
 
+/* The products of states with u: the gates' parts of all steps are as many as x has elements, in a
+ * gradient as dx has. */
+bur_cost bur_cost_recurrent(const bur_call *call)
+{
+    const bool backward = bur_op_get(call->op)->flags & BUR_OP_BACKWARD;
+    const bur_desc *gates = backward ? &call->outputs[0] : &call->inputs[0];
+    return (bur_cost){2.0 * (double)bur_desc_count(gates) * (double)call->inputs[1].shape.dim[0],
+                      traffic(call)};
+}
+
 /* 2 * outputs * kh * kw * ic / groups, where w is [kh, kw, ic / groups, oc]. */
 bur_cost bur_cost_conv2d(const bur_call *call)
 {

@@ -59,6 +59,9 @@ static const bur_attr_field resize_fields[] = {FIELD(bur_resize_attr, size, fals
 static const bur_attr_field where_fields[] = {FIELD(bur_where_attr, invert, false), END};
 static const bur_attr_field cast_fields[] = {FIELD(bur_cast_attr, dtype, false), END};
 static const bur_attr_field embedding_fields[] = {FIELD(bur_embedding_attr, rows, false), END};
+static const bur_attr_field recurrent_fields[] = {
+    FIELD(bur_recurrent_attr, reverse, false), FIELD(bur_recurrent_attr, last, false),
+    FIELD(bur_recurrent_attr, activation, false), END};
 static const bur_attr_field loss_fields[] = {
     FIELD(bur_loss_attr, delta, true), FIELD(bur_loss_attr, smoothing, true),
     FIELD(bur_loss_attr, ignores, false), FIELD(bur_loss_attr, ignored, false), END};

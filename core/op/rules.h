@@ -114,11 +114,16 @@ bur_status bur_infer_running_stats(const bur_call *call, bur_desc *outputs);
 bur_status bur_infer_attention(const bur_call *call, bur_desc *outputs);
 bur_status bur_infer_attention_grad(const bur_call *call, bur_desc *outputs);
 
+/* infer_recurrent.c */
+bur_status bur_infer_recurrent(const bur_call *call, bur_desc *outputs);
+bur_status bur_infer_recurrent_grad(const bur_call *call, bur_desc *outputs);
+
 bur_cost bur_cost_matmul(const bur_call *call);
 bur_cost bur_cost_map(const bur_call *call);
 bur_cost bur_cost_conv2d(const bur_call *call);
 bur_cost bur_cost_conv2d_grad(const bur_call *call);
 bur_cost bur_cost_attention(const bur_call *call);
+bur_cost bur_cost_recurrent(const bur_call *call);
 bur_cost bur_cost_none(const bur_call *call);
 
 bur_status bur_gradient_matmul(const bur_gradient_call *call);
@@ -131,6 +136,7 @@ bur_status bur_gradient_conv2d_bias_act(const bur_gradient_call *call);
 bur_status bur_gradient_pool2d(const bur_gradient_call *call);
 bur_status bur_gradient_norm(const bur_gradient_call *call);
 bur_status bur_gradient_attention(const bur_gradient_call *call);
+bur_status bur_gradient_recurrent(const bur_gradient_call *call);
 bur_status bur_gradient_activation(const bur_gradient_call *call);
 bur_status bur_gradient_dropout(const bur_gradient_call *call);
 bur_status bur_gradient_arithmetic(const bur_gradient_call *call);

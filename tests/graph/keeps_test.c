@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-enum { X0, X1, X2, Y0, Y1, DY, N_VALUES };
+enum { X0, X1, X2, Y0, Y1, Y2, DY, N_VALUES };
 
 /* Values read by a rule's nodes, told apart by their number. */
 typedef struct reader {
@@ -55,7 +55,7 @@ static void test_graph_keeps__gradient_rules_read_what_their_row_says(void **sta
             attr.conv2d.activation = BUR_RELU;
         memcpy(r.descs, inputs, (size_t)n_inputs * sizeof *inputs);
         memcpy(r.descs + Y0, outputs, sizeof outputs);
-        const int32_t x[] = {X0, X1, X2}, y[] = {Y0, Y1};
+        const int32_t x[] = {X0, X1, X2}, y[] = {Y0, Y1, Y2};
         const bool needs[] = {true, true, true};
         int32_t dx[] = {-1, -1, -1};
         const bool loss = info->flags & BUR_OP_LOSS;
@@ -70,7 +70,7 @@ static void test_graph_keeps__gradient_rules_read_what_their_row_says(void **sta
             r.read[X1] = false; /* the step scalars are always there */
         const int32_t read = (r.read[X0] ? BUR_KEEP_X0 : 0) | (r.read[X1] ? BUR_KEEP_X1 : 0) |
                              (r.read[X2] ? BUR_KEEP_X2 : 0) | (r.read[Y0] ? BUR_KEEP_Y0 : 0) |
-                             (r.read[Y1] ? BUR_KEEP_Y1 : 0);
+                             (r.read[Y1] ? BUR_KEEP_Y1 : 0) | (r.read[Y2] ? BUR_KEEP_Y2 : 0);
         if (read != info->keeps)
             fail_msg("%s keeps %d, its gradient reads %d", info->name, info->keeps, read);
         checked++;

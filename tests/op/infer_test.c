@@ -153,6 +153,9 @@ static void test_op_infer__shapes_follow_the_formulas(void **state)
         {BUR_OP_reduce_sum, "shape=7,1", {"2x7x3"}, BUR_OK, "7x1", ""},
         {BUR_OP_broadcast_to, "shape=2,7,3", {"7x1"}, BUR_OK, "2x7x3", ""},
         {BUR_OP_softmax_cross_entropy, "", {"4x10", "4:i32", "16:i32"}, BUR_OK, "4", ""},
+        {BUR_OP_lstm, "", {"2x5x28", "7x28", "28"}, BUR_OK, "2x5x7", ""},
+        {BUR_OP_gru, "last=1", {"2x5x21", "7x21", "2:i32"}, BUR_OK, "2x7", ""},
+        {BUR_OP_gru_grad, "", {"2x5x7", "7x21", "2x5x28", "2x5x7"}, BUR_OK, "2x5x21", ""},
     };
     check(cases, COUNT(cases));
 }
@@ -272,6 +275,12 @@ static void test_op_infer__shapes_that_do_not_fit_are_both_named(void **state)
         {BUR_OP_cross_entropy, "", {"4x10", "4:i32", "16:i32", "9"}, BUR_E_SHAPE, "9", "4x10"},
         {BUR_OP_mse, "", {"4x10", "4x9", "16:i32"}, BUR_E_SHAPE, "4x10", "4x9"},
         {BUR_OP_sgd, "", {"16:i32", "3x4", "4x3"}, BUR_E_SHAPE, "3x4", "4x3"},
+        {BUR_OP_lstm, "", {"2x5x24", "7x28"}, BUR_E_SHAPE, "2x5x24", "7x28"},
+        {BUR_OP_lstm, "", {"2x0x28", "7x28"}, BUR_E_SHAPE, "2x0x28", "no step"},
+        {BUR_OP_gru, "", {"2x5x28", "7x28"}, BUR_E_SHAPE, "7x28", "3 units"},
+        {BUR_OP_simple_rnn, "", {"2x5x7", "7x7", "8"}, BUR_E_SHAPE, "8", "7"},
+        {BUR_OP_simple_rnn, "", {"2x5x7", "7x7", "3:i32"}, BUR_E_SHAPE, "3", "2"},
+        {BUR_OP_lstm_grad, "last=1", {"2x5x7", "7x28", "2x5x35"}, BUR_E_SHAPE, "2x5x7", "2x7"},
         {BUR_OP_adam, "", {"16:i32", "3x4", "3x4", "3x4", "3x5"}, BUR_E_SHAPE, "3x4", "3x5"},
     };
     check(cases, COUNT(cases));
@@ -364,6 +373,8 @@ static void test_op_infer__types_are_checked(void **state)
         {BUR_OP_transpose, "", {"4x10:f16"}, BUR_E_DTYPE, "f16", "f32"},
         {BUR_OP_reduce_sum, "", {"4x10:u8"}, BUR_E_DTYPE, "f32", "u8"},
         {BUR_OP_reduce_max_grad, "shape=7", {"1", "1"}, BUR_E_DTYPE, "i32", "f32"},
+        {BUR_OP_lstm, "", {"2x5x28", "7x28", "28", "2"}, BUR_E_DTYPE, "lengths are f32", "i32"},
+        {BUR_OP_lstm, "", {"2x5x28", "7x28:f64"}, BUR_E_DTYPE, "f32", "f64"},
     };
     check(cases, COUNT(cases));
 }
@@ -410,6 +421,8 @@ static void test_op_infer__bad_attributes_and_counts_are_arguments(void **state)
         {BUR_OP_embedding_grad, "rows=-1", {"4x6", "4:i32"}, BUR_E_ARG, "-1", "4"},
         {BUR_OP_self_attention, "scale=-1", {"2x5x18"}, BUR_E_ARG, "scale -1", "negative"},
         {BUR_OP_reduce_mean, "shape=4,1", {"4x6"}, BUR_E_ARG, "sums", "axes"},
+        {BUR_OP_simple_rnn, "activation=4", {"2x5x7", "7x7"}, BUR_E_ARG, "activation 4", "relu"},
+        {BUR_OP_gru, "activation=3", {"2x5x21", "7x21"}, BUR_E_ARG, "activation 3", "fixed"},
     };
     check(cases, COUNT(cases));
 }

@@ -142,6 +142,13 @@ static double variance(const test_example *example, int32_t input, int64_t i, do
     return is_mean ? u / 4 : 0.25 + u * u;
 }
 
+/* Recurrent weights: a product with them neither grows nor vanishes over the steps. */
+static double contracting(const test_example *example, int32_t input, int64_t i, double u)
+{
+    (void)i;
+    return u / sqrt((double)example->inputs[input].shape.dim[0]);
+}
+
 static const struct value_row {
     bur_op op;
     int32_t input; /* -1: every one */
@@ -203,6 +210,12 @@ static const struct value_row {
     {BUR_OP_batch_norm_infer, 4, variance, variance},
     {BUR_OP_running_stats, 1, variance, variance},
     {BUR_OP_running_stats, 2, variance, variance},
+    {BUR_OP_simple_rnn, 1, contracting, contracting},
+    {BUR_OP_simple_rnn_grad, 1, contracting, contracting},
+    {BUR_OP_lstm, 1, contracting, contracting},
+    {BUR_OP_lstm_grad, 1, contracting, contracting},
+    {BUR_OP_gru, 1, contracting, contracting},
+    {BUR_OP_gru_grad, 1, contracting, contracting},
 };
 
 static value_rule *find_rule(bur_op op, int32_t input, test_texture texture)
@@ -230,7 +243,19 @@ static void fill_floats(test_example *example, int32_t input, test_texture textu
     }
 }
 
-/* Integers are labels of classes, or positions of maxima. */
+/* Steps of the sequences of a recurrent row; 0 for other rows. */
+static int64_t step_count(const test_example *example)
+{
+    const bur_op op = example->call.op;
+    const bool forward = op == BUR_OP_simple_rnn || op == BUR_OP_lstm || op == BUR_OP_gru;
+    const bool backward =
+        op == BUR_OP_simple_rnn_grad || op == BUR_OP_lstm_grad || op == BUR_OP_gru_grad;
+    return forward    ? example->inputs[0].shape.dim[1]
+           : backward ? example->inputs[2].shape.dim[1]
+                      : 0;
+}
+
+/* Integers are labels of classes, positions of maxima, or lengths, 0 and all steps among them. */
 static int64_t integer_limit(const test_example *example)
 {
     const int32_t *size = example->attr.pool2d.input_size;
@@ -242,6 +267,8 @@ static int64_t integer_limit(const test_example *example)
         return example->inputs[0].shape.dim[0];
     if (example->call.op == BUR_OP_embedding_grad)
         return example->attr.embedding.rows;
+    if (step_count(example) > 0)
+        return step_count(example) + 1;
     return example->inputs[0].shape.rank < 2 ? 7 : example->inputs[0].shape.dim[1];
 }
 

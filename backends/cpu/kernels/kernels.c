@@ -18,6 +18,7 @@
 #include "norm.h"
 #include "optimizer.h"
 #include "pool.h"
+#include "recurrent.h"
 #include "reduce.h"
 #include "resize.h"
 #include "rows.h"

@@ -233,6 +233,26 @@ typedef struct bur_attention_attr {
     float scale; /* 0: 1 / sqrt(D) */
 } bur_attention_attr;
 
+/** Recurrent networks walked over whole sequences, with H units. x [N, T, G H] is the input's part
+ * of every gate, u [H, G H] the recurrent weights; then, each of them or not, a bias [G H] of
+ * s[t] = h[t-1] u + bias, and lengths i32 [N]. h[-1] and c[-1] are 0, * is element by element:
+ *     simple_rnn: h = act(x + s)                                                        G = 1
+ *     lstm: i, f, g, o = sigmoid(x0 + s0), sigmoid(x1 + s1), tanh(x2 + s2), sigmoid(x3 + s3);
+ *           c = f * c[t-1] + i * g; h = o * tanh(c)                                     G = 4
+ *     gru:  z, r = sigmoid(x0 + s0), sigmoid(x1 + s1); n = tanh(x2 + r * s2);
+ *           h = (1 - z) * n + z * h[t-1]                                                G = 3
+ * The orders are Keras' (i f c o; z r h), PyTorch's for lstm; gru is Keras' reset_after and
+ * PyTorch's. Steps at or past a sample's length keep its state and give y = 0, as PyTorch's packed
+ * sequences do. Outputs: y [N, T, H], or with `last` the state after the last step [N, H]; then
+ * what the gradient reads: the gates [N, T, K H] (simple_rnn: h; lstm: i f g o c; gru: z r n s2), 0
+ * past a sample's length, and the state before each step [N, T, H]. Sources: Elman 1990; Hochreiter
+ * and Schmidhuber 1997, Gers et al. 2000; Cho et al. 2014. */
+typedef struct bur_recurrent_attr {
+    int32_t reverse;    /* from the last step to the first */
+    int32_t last;       /* y is the last state alone */
+    int32_t activation; /* simple_rnn: BUR_TANH (also 0) or BUR_RELU */
+} bur_recurrent_attr;
+
 /** g: gradient, t: step from 1.
  * sgd:      p -= lr g
  * momentum: v = momentum v + g; p -= lr (nesterov ? g + momentum v : v)
@@ -276,6 +296,7 @@ typedef union bur_attr {
     bur_cast_attr cast;
     bur_embedding_attr embedding;
     bur_attention_attr attention;
+    bur_recurrent_attr recurrent;
     bur_affine_attr affine;
     bur_pow_attr pow;
     bur_reduce_attr reduce;
@@ -329,7 +350,8 @@ enum bur_op_keep {
     BUR_KEEP_X1 = 2,
     BUR_KEEP_X2 = 4,
     BUR_KEEP_Y0 = 16,
-    BUR_KEEP_Y1 = 32
+    BUR_KEEP_Y1 = 32,
+    BUR_KEEP_Y2 = 64
 };
 
 #define BUR_MAX_OUTPUTS 3 /* most outputs of a row */
