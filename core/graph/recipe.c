@@ -241,6 +241,13 @@ const char *bur_recipe_layer_name(const bur_recipe *recipe, int32_t index, const
     return recipe->layers[index].name;
 }
 
+/* Whose cost is multiply-adds of weights. */
+static bool is_product(bur_op op)
+{
+    return op == BUR_OP_matmul || op == BUR_OP_conv2d || op == BUR_OP_conv2d_transpose ||
+           op == BUR_OP_simple_rnn || op == BUR_OP_lstm || op == BUR_OP_gru;
+}
+
 bur_status bur_recipe_layer_summary(const bur_recipe *recipe, int32_t index, bur_layer_summary *out)
 {
     if (index < 0 || index >= recipe->n_layers)
@@ -258,8 +265,7 @@ bur_status bur_recipe_layer_summary(const bur_recipe *recipe, int32_t index, bur
         summary.output = output->shape;
         if (!(bur_op_get(node->op)->flags & BUR_OP_VIEW))
             summary.activation_bytes += (int64_t)bur_desc_bytes(output);
-        if (node->op == BUR_OP_matmul || node->op == BUR_OP_conv2d ||
-            node->op == BUR_OP_conv2d_transpose) {
+        if (is_product(node->op)) {
             const bur_desc descs[] = {recipe->values[node->inputs[0]].desc,
                                       recipe->values[node->inputs[1]].desc};
             const bur_call call = {node->op, &node->attr, 2, 1, descs, output};

@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-typedef enum draw { CONSTANT, UNIFORM, NORMAL, TRUNCATED, ORTHOGONAL } draw;
+typedef enum draw { CONSTANT, UNIFORM, NORMAL, TRUNCATED, ORTHOGONAL, SECOND_QUARTER } draw;
 typedef enum fan { FAN_NONE, FAN_IN, FAN_MEAN } fan;
 
 /* What is drawn and its variance, scale / fan; for a constant scale is the value itself. */
@@ -26,6 +26,7 @@ static const struct {
     [BUR_INIT_RANDOM_NORMAL] = {NORMAL, FAN_NONE, 0.05 * 0.05},
     [BUR_INIT_TRUNCATED_NORMAL] = {TRUNCATED, FAN_NONE, 0.05 * 0.05},
     [BUR_INIT_ORTHOGONAL] = {ORTHOGONAL, FAN_NONE, 1},
+    [BUR_INIT_UNIT_FORGET] = {SECOND_QUARTER, FAN_NONE, 1},
 };
 
 /* The deviation of a standard normal that is truncated at -2 and 2. */
@@ -182,6 +183,10 @@ void bur_initialize(float *values, const bur_desc *desc, bur_initializer initial
         break;
     case ORTHOGONAL:
         draw_orthogonal(values, &desc->shape, count, from);
+        break;
+    case SECOND_QUARTER:
+        for (int64_t i = 0; i < count; i++)
+            values[i] = 4 * i / count == 1 ? 1.0F : 0.0F;
         break;
     }
 }

@@ -80,9 +80,8 @@ static bur_status check_dropout(const bur_layer *layer)
                : bur_fail(BUR_E_ARG, "dropout rate %g is not in [0, 1)", (double)layer->rate);
 }
 
-static bur_status add_parameter(bur_recipe *recipe, const char *layer, const char *name,
-                                int32_t rank, const int64_t *dim, bur_initializer initializer,
-                                bur_ref *out)
+bur_status bur__add_parameter(bur_recipe *recipe, const char *layer, const char *name, int32_t rank,
+                              const int64_t *dim, bur_initializer initializer, bur_ref *out)
 {
     char full[160];
     bur_shape shape = {0};
@@ -99,7 +98,7 @@ static bur_status add_bias_activation(const bur_layer *layer, const char *name, 
         bur_ref inputs[2] = {*value, -1};
         const bur_shape *x = &bur_recipe_desc(recipe, *value)->shape;
         const int64_t units = x->dim[x->rank - 1];
-        BUR_TRY(add_parameter(recipe, name, "bias", 1, &units, BUR_INIT_ZEROS, &inputs[1]));
+        BUR_TRY(bur__add_parameter(recipe, name, "bias", 1, &units, BUR_INIT_ZEROS, &inputs[1]));
         BUR_TRY(bur_recipe_apply(recipe, BUR_OP_bias_add, NULL, inputs, 2, value));
     }
     if (layer->activation == BUR_LINEAR)
@@ -137,8 +136,8 @@ bur_status bur__add_product(const bur_layer *layer, const char *name, bur_recipe
                             const bur_attr *attr, int32_t rank, const int64_t *dim, bur_ref *value)
 {
     bur_ref inputs[2] = {*value, -1};
-    BUR_TRY(
-        add_parameter(recipe, name, "weight", rank, dim, layer->weight_initializer, &inputs[1]));
+    BUR_TRY(bur__add_parameter(recipe, name, "weight", rank, dim, layer->weight_initializer,
+                               &inputs[1]));
     BUR_TRY(bur_recipe_apply(recipe, op, attr, inputs, 2, value));
     return add_bias_activation(layer, name, recipe, value);
 }
@@ -237,6 +236,10 @@ static const bur_layer_kind_info kinds[BUR_LAYER_COUNT] = {
                                        bur__build_batch_normalization, NULL},
     [BUR_LAYER_LAYER_NORMALIZATION] = {"LayerNormalization", "layer_norm", bur__check_normalization,
                                        bur__build_layer_normalization, NULL},
+    [BUR_LAYER_SIMPLE_RNN] = {"SimpleRNN", "simple_rnn", bur__check_recurrent, bur__build_recurrent,
+                              NULL},
+    [BUR_LAYER_LSTM] = {"LSTM", "lstm", bur__check_recurrent, bur__build_recurrent, NULL},
+    [BUR_LAYER_GRU] = {"GRU", "gru", bur__check_recurrent, bur__build_recurrent, NULL},
 };
 
 /* ---- in a recipe ---- */

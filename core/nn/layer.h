@@ -30,9 +30,17 @@ bur_layer_build bur__build_pooling2d, bur__build_global_pooling2d;
 bur_layer_check bur__check_normalization;
 bur_layer_build bur__build_batch_normalization, bur__build_layer_normalization;
 
+/* layer_recurrent.c */
+bur_layer_check bur__check_recurrent;
+bur_layer_build bur__build_recurrent;
+
 /* For the files of kinds. */
 bur_layer_check bur__check_activation;
 bur_status bur__check_positive(const char *what, int32_t value);
+
+/* The parameter "layer.name". */
+bur_status bur__add_parameter(bur_recipe *recipe, const char *layer, const char *name, int32_t rank,
+                              const int64_t *dim, bur_initializer initializer, bur_ref *out);
 
 /* *value op a new weight of rank and dim, then bias (unless no_bias) and activation. */
 bur_status bur__add_product(const bur_layer *layer, const char *name, bur_recipe *recipe, bur_op op,

@@ -93,12 +93,12 @@ static bur_status read_bool(const model_file *m, bur_yaml_node node, void *out)
     return BUR_OK;
 }
 
-/* use_bias: the field is its opposite. */
-static bur_status read_no_bias(const model_file *m, bur_yaml_node node, void *out)
+/* use_bias, unit_forget_bias: the field is the opposite. */
+static bur_status read_inverse(const model_file *m, bur_yaml_node node, void *out)
 {
-    bool uses_bias = false;
-    BUR_TRY(read_bool(m, node, &uses_bias));
-    *(bool *)out = !uses_bias;
+    bool value = false;
+    BUR_TRY(read_bool(m, node, &value));
+    *(bool *)out = !value;
     return BUR_OK;
 }
 
@@ -163,7 +163,9 @@ static bur_status read_initializer(const model_file *m, bur_yaml_node node, void
 #define ACTIVATED    (KIND(ACTIVATION) | KIND(ADD) | KIND(MULTIPLY))
 #define POOLS        (KIND(MAX_POOLING2D) | KIND(AVERAGE_POOLING2D))
 #define GLOBAL_POOLS (KIND(GLOBAL_AVERAGE_POOLING2D) | KIND(GLOBAL_MAX_POOLING2D))
-#define WEIGHTED     (KIND(DENSE) | CONVS)
+#define RECURRENT    (KIND(SIMPLE_RNN) | KIND(LSTM) | KIND(GRU))
+#define SLOPED       (KIND(DENSE) | CONVS | ACTIVATED)
+#define WEIGHTED     (KIND(DENSE) | CONVS | RECURRENT)
 
 /* Which kinds of layer have a setting, and where it goes. */
 static const struct {
@@ -172,7 +174,7 @@ static const struct {
     read_setting *read;
     size_t offset;
 } settings[] = {
-    {"units", KIND(DENSE), read_units, offsetof(bur_layer, units)},
+    {"units", KIND(DENSE) | RECURRENT, read_units, offsetof(bur_layer, units)},
     {"filters", FILTERS, read_int, offsetof(bur_layer, units)},
     {"kernel_size", CONVS, read_pair, offsetof(bur_layer, kernel)},
     {"pool_size", POOLS, read_pair, offsetof(bur_layer, kernel)},
@@ -181,15 +183,20 @@ static const struct {
     {"dilation_rate", CONVS, read_pair, offsetof(bur_layer, dilation)},
     {"groups", FILTERS, read_int, offsetof(bur_layer, groups)},
     {"activation", WEIGHTED | ACTIVATED, read_activation, offsetof(bur_layer, activation)},
-    {"alpha", WEIGHTED | ACTIVATED, read_real, offsetof(bur_layer, alpha)},
-    {"negative_slope", WEIGHTED | ACTIVATED, read_real, offsetof(bur_layer, alpha)},
+    {"alpha", SLOPED, read_real, offsetof(bur_layer, alpha)},
+    {"negative_slope", SLOPED, read_real, offsetof(bur_layer, alpha)},
     {"rate", KIND(DROPOUT) | KIND(STOCHASTIC_DEPTH), read_real, offsetof(bur_layer, rate)},
     {"epsilon", KIND(BATCH_NORMALIZATION) | KIND(LAYER_NORMALIZATION), read_real,
      offsetof(bur_layer, epsilon)},
     {"momentum", KIND(BATCH_NORMALIZATION), read_real, offsetof(bur_layer, momentum)},
     {"keepdims", GLOBAL_POOLS, read_bool, offsetof(bur_layer, keep_dims)},
-    {"use_bias", WEIGHTED, read_no_bias, offsetof(bur_layer, no_bias)},
+    {"use_bias", WEIGHTED, read_inverse, offsetof(bur_layer, no_bias)},
     {"kernel_initializer", WEIGHTED, read_initializer, offsetof(bur_layer, weight_initializer)},
+    {"recurrent_initializer", RECURRENT, read_initializer,
+     offsetof(bur_layer, recurrent_initializer)},
+    {"return_sequences", RECURRENT, read_bool, offsetof(bur_layer, return_sequences)},
+    {"bidirectional", RECURRENT, read_bool, offsetof(bur_layer, bidirectional)},
+    {"unit_forget_bias", KIND(LSTM), read_inverse, offsetof(bur_layer, no_unit_forget_bias)},
 };
 
 enum { N_SETTINGS = sizeof settings / sizeof *settings };
@@ -266,6 +273,8 @@ static bur_status read_layer(const model_file *m, bur_yaml_node node, file_layer
     BUR_TRY(read_word(m, is_map ? bur_yaml_key(m->yaml, node, 0) : node, BUR_LAYER_COUNT, type_name,
                       "layer", &kind));
     l->layer.kind = (bur_layer_kind)kind;
+    if ((UINT64_C(1) << kind & RECURRENT) != 0)
+        l->layer.activation = BUR_TANH; /* Keras' default */
     l->settings = is_map ? bur_yaml_at(m->yaml, node, 0) : 0;
     BUR_TRY(name_layer(m, l));
     return read_settings(m, l);

@@ -6,8 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef bur_status (*zoo_build)(bur_sequential *s, const bur_zoo_options *options);
-
 int32_t bur__zoo_scaled(const bur_zoo_options *options, int32_t units)
 {
     const double wide = (options->width > 0 ? (double)options->width : 1.0) * units;
@@ -20,8 +18,7 @@ static bur_status add(bur_sequential *s, bur_layer layer)
     return bur_sequential_add(s, &layer);
 }
 
-/* Dropout if asked for, then the head: softmax over classes or linear values. */
-static bur_status add_head(bur_sequential *s, const bur_zoo_options *options)
+bur_status bur__zoo_add_head(bur_sequential *s, const bur_zoo_options *options)
 {
     if (options->dropout > 0)
         BUR_TRY(add(s, bur_dropout(options->dropout)));
@@ -34,27 +31,35 @@ static bur_status add_flatten(bur_sequential *s, const bur_zoo_options *options)
     return options->sample.rank > 1 ? add(s, bur_flatten()) : BUR_OK;
 }
 
+bur_status bur__zoo_next_units(const char **hidden, int32_t *units)
+{
+    char *end = NULL;
+    const long value = strtol(*hidden, &end, 10);
+    if (end == *hidden || value < 1 || value > 1000000 ||
+        (*end != '\0' && (*end != '-' || end[1] == '\0')))
+        return bur_fail(BUR_E_ARG, "hidden has '%s', which is not like 128-64-32", *hidden);
+    *units = (int32_t)value;
+    *hidden = *end == '-' ? end + 1 : end;
+    return BUR_OK;
+}
+
 /* Multi-layer perceptron; hidden "128-64-32" (S-017). */
 static bur_status build_mlp(bur_sequential *s, const bur_zoo_options *options)
 {
-    const char *hidden = options->hidden == NULL ? "128-64-32" : options->hidden;
+    const char *at = options->hidden == NULL ? "128-64-32" : options->hidden;
     BUR_TRY(add_flatten(s, options));
-    for (const char *at = hidden; *at != '\0';) {
-        char *end = NULL;
-        const long units = strtol(at, &end, 10);
-        if (end == at || units < 1 || units > 1000000 ||
-            (*end != '\0' && (*end != '-' || end[1] == '\0')))
-            return bur_fail(BUR_E_ARG, "hidden '%s' is not like 128-64-32", hidden);
-        BUR_TRY(add(s, bur_dense(bur__zoo_scaled(options, (int32_t)units), BUR_RELU)));
-        at = *end == '-' ? end + 1 : end;
+    while (*at != '\0') {
+        int32_t units = 0;
+        BUR_TRY(bur__zoo_next_units(&at, &units));
+        BUR_TRY(add(s, bur_dense(bur__zoo_scaled(options, units), BUR_RELU)));
     }
-    return add_head(s, options);
+    return bur__zoo_add_head(s, options);
 }
 
 static bur_status build_linear(bur_sequential *s, const bur_zoo_options *options)
 {
     BUR_TRY(add_flatten(s, options));
-    return add_head(s, options);
+    return bur__zoo_add_head(s, options);
 }
 
 static bur_status add_convolutions(bur_sequential *s, const bur_zoo_options *options,
@@ -66,7 +71,7 @@ static bur_status add_convolutions(bur_sequential *s, const bur_zoo_options *opt
     }
     BUR_TRY(add(s, bur_flatten()));
     BUR_TRY(add(s, bur_dense(bur__zoo_scaled(options, 128), BUR_RELU)));
-    return add_head(s, options);
+    return bur__zoo_add_head(s, options);
 }
 
 static bur_status build_cnn(bur_sequential *s, const bur_zoo_options *options)
@@ -95,10 +100,15 @@ static bur_status build_cnn_mid(bur_sequential *s, const bur_zoo_options *option
         .rank = 3, .dim = { 224, 224, 3 }                                                          \
     }
 
+#define SEQUENCE                                                                                   \
+    {                                                                                              \
+        .rank = 2, .dim = { 100, 64 }                                                              \
+    }
+
 /* A model is a list of layers, or composed. */
 static const struct {
     bur_zoo_info info;
-    zoo_build build;
+    bur__zoo_list *build;
     bur__zoo_compose *compose;
 } zoo[] = {
     {{"linear", "one dense layer: softmax or linear regression", IMAGE, 10}, build_linear, NULL},
@@ -128,6 +138,15 @@ static const struct {
       1000},
      NULL,
      bur__zoo_efficientnet_b0},
+    {{"rnn", "simple recurrent network of 128 units over sequences (hidden=)", SEQUENCE, 10},
+     bur__zoo_rnn,
+     NULL},
+    {{"lstm", "long short-term memory of 128 units over sequences (hidden=)", SEQUENCE, 10},
+     bur__zoo_lstm,
+     NULL},
+    {{"gru", "gated recurrent units, 128, over sequences (hidden=)", SEQUENCE, 10},
+     bur__zoo_gru,
+     NULL},
 };
 
 enum { ZOO_COUNT = sizeof zoo / sizeof *zoo };
@@ -172,7 +191,7 @@ static bur_status check_options(const bur_zoo_options *options)
     return BUR_OK;
 }
 
-static bur_status list_layers(bur_recipe **out, bur_context *context, zoo_build build,
+static bur_status list_layers(bur_recipe **out, bur_context *context, bur__zoo_list *build,
                               const char *name, const bur_zoo_options *options)
 {
     bur_sequential *s = NULL;

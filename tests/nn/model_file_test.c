@@ -97,6 +97,30 @@ static void test_nn_model_file__branches_may_stand_in_any_order(void **state)
     remove_file();
 }
 
+/* Keras' numbers of both layers. */
+static void test_nn_model_file__recurrent_layers_have_keras_words(void **state)
+{
+    (void)state;
+    write_file("input: [20, 5]\nlayers:\n"
+               "  - LSTM: {units: 4, return_sequences: true, bidirectional: true, "
+               "unit_forget_bias: false, recurrent_initializer: glorot_uniform}\n"
+               "  - SimpleRNN: {units: 3, activation: relu}\n"
+               "  - Dense: {units: 1}\n");
+    bur_recipe *recipe = NULL;
+    assert_ok(bur_model_load(&recipe, context, path, NULL));
+    bur_layer_summary layer;
+    assert_ok(bur_recipe_layer_summary(recipe, 0, &layer));
+    assert_int_equal(layer.parameters, 2 * (16 * (5 + 4) + 16));
+    assert_ok(bur_recipe_layer_summary(recipe, 1, &layer));
+    assert_int_equal(layer.parameters, 3 * (8 + 3) + 3);
+    bur_recipe_destroy(recipe);
+    remove_file();
+    assert_refused("input: [20, 5]\nlayers:\n  - GRU: {units: 4, activation: sigmoid}\n", BUR_E_ARG,
+                   "tanh");
+    assert_refused("input: [20, 5]\nlayers:\n  - GRU: {units: 4, return_sequence: true}\n",
+                   BUR_E_NAME, "return_sequences");
+}
+
 static void test_nn_model_file__what_is_wrong_is_named_with_its_line(void **state)
 {
     (void)state;

@@ -39,6 +39,19 @@ static void test_nn_zoo__parameters_are_those_of_the_documents(void **state)
     assert_int_equal(count_parameters("cnn-light", &large), 7393610);
 }
 
+/* Keras' counts of layers of 128 units on 64 features (GRU: two biases), and of the head. */
+static void test_nn_zoo__recurrent_models_are_the_size_of_keras(void **state)
+{
+    (void)state;
+    const bur_zoo_options deep = {
+        .sample = {.rank = 2, .dim = {20, 2}}, .classes = 1, .values = true, .hidden = "16-8"};
+    assert_int_equal(count_parameters("rnn", NULL), 128 * (64 + 128) + 128 + 1290);
+    assert_int_equal(count_parameters("lstm", NULL), 98816 + 1290);
+    assert_int_equal(count_parameters("gru", NULL), 74496 + 1290);
+    assert_int_equal(count_parameters("lstm", &deep),
+                     64 * (2 + 16) + 64 + 32 * (16 + 8) + 32 + 8 + 1);
+}
+
 /* Multiply-adds of one sample. */
 static int64_t count_macs(const char *model)
 {

@@ -26,7 +26,9 @@ typedef int32_t bur_ref; /* a value of a recipe */
  * a normal truncated at two of its deviations, which is widened so that the variance holds.
  * random_uniform: U(-0.05, 0.05); random_normal: N(0, 0.05^2); truncated_normal: the same, what is
  * beyond 0.1 drawn again. orthogonal: the shape as a matrix [all but the last, last] with
- * orthonormal columns, or rows if it has fewer (Saxe et al. 2014). */
+ * orthonormal columns, or rows if it has fewer (Saxe et al. 2014).
+ * unit_forget: the bias of an lstm, 1 for the second of its four gates, else 0 (Jozefowicz et al.
+ * 2015). */
 #define BUR_INITIALIZER_MAP(X)                                                                     \
     X(DEFAULT, "default") /* the layer's own; glorot_uniform where it names none */                \
     X(ZEROS, "zeros")                                                                              \
@@ -40,7 +42,8 @@ typedef int32_t bur_ref; /* a value of a recipe */
     X(RANDOM_UNIFORM, "random_uniform")                                                            \
     X(RANDOM_NORMAL, "random_normal")                                                              \
     X(TRUNCATED_NORMAL, "truncated_normal")                                                        \
-    X(ORTHOGONAL, "orthogonal")
+    X(ORTHOGONAL, "orthogonal")                                                                    \
+    X(UNIT_FORGET, "unit_forget")
 
 typedef enum bur_initializer {
 #define BUR_INITIALIZER_ENUM(name, text) BUR_INIT_##name,

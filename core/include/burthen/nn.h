@@ -31,6 +31,9 @@ typedef enum bur_layer_kind {
     BUR_LAYER_CONCATENATE,
     BUR_LAYER_BATCH_NORMALIZATION,
     BUR_LAYER_LAYER_NORMALIZATION,
+    BUR_LAYER_SIMPLE_RNN,
+    BUR_LAYER_LSTM,
+    BUR_LAYER_GRU,
     BUR_LAYER_COUNT
 } bur_layer_kind;
 
@@ -54,6 +57,11 @@ typedef struct bur_layer {
     bool no_bias;
     bool keep_dims;                     /* global pooling: [N, 1, 1, channels] */
     bur_initializer weight_initializer; /* default: glorot_uniform */
+    bool return_sequences;    /* recurrent: the state after every step, not after the last alone */
+    bool bidirectional;       /* and a second network from the end, beside the first */
+    bool two_biases;          /* simple_rnn, lstm: also one of the product with x, as PyTorch */
+    bool no_unit_forget_bias; /* lstm: the forget gate's bias starts at 0, not 1 */
+    bur_initializer recurrent_initializer; /* default: orthogonal */
 } bur_layer;
 
 BUR_API bur_layer bur_dense(int32_t units, bur_activation activation);
@@ -91,6 +99,15 @@ BUR_API bur_layer bur_multiply(bur_activation activation);
 /** Values side by side along the last dimension. */
 BUR_API bur_layer bur_concatenate(void);
 
+/** Recurrent networks, [N, steps, features] to the last state [N, units], or all of them
+ * [N, steps, units]; two directions make 2 units. Gates, their order and the bias as
+ * bur_recurrent_attr has them. Parameters: weight [features, G units], recurrent_weight [units,
+ * G units], bias, and gru (or with two_biases) recurrent_bias; "reverse." before the names of the
+ * second direction. Activation: tanh, of simple_rnn also relu. */
+BUR_API bur_layer bur_simple_rnn(int32_t units);
+BUR_API bur_layer bur_lstm(int32_t units);
+BUR_API bur_layer bur_gru(int32_t units);
+
 /** Puts a layer behind values of a recipe, in any order that a model needs: branches, residuals,
  * several inputs. *out is the layer's output. All layers but those that join values take one input.
  * BUR_E_ARG for settings out of range or another number of inputs, BUR_E_NAME for a name that is
@@ -123,7 +140,7 @@ typedef struct bur_zoo_options {
     bur_shape sample;   /* rank 0: the model's default */
     int32_t classes;    /* 0: the model's default; 1 with `values`: a linear head */
     bool values;        /* a linear head for regression */
-    const char *hidden; /* mlp: "128-64-32"; NULL: default */
+    const char *hidden; /* mlp "128-64-32", rnn, lstm, gru "128"; NULL: default */
     float width;        /* multiplies filters and units, 0: 1 */
     float dropout;      /* before the last dense layer, 0: the model's: none; mobilenet-v2 and
                            efficientnet 0.2 */
