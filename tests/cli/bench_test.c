@@ -101,13 +101,10 @@ static void test_cli_bench__compare_puts_earlier_times_beside_the_same_rows(void
 {
     (void)state;
     enter_folder();
-    FILE *file = fopen("before.json", "w");
-    assert_non_null(file);
-    fputs("{\"schema\": 1, \"results\": [{\"device\": \"cpu\", \"model\": \"mlp\", \"mode\": "
-          "\"train\","
-          " \"batch\": 8, \"precision\": \"f32\", \"median_ms\": 1000.0}]}",
-          file);
-    fclose(file);
+    write_text("before.json",
+               "{\"schema\": 1, \"results\": [{\"device\": \"cpu\", \"model\": \"mlp\", \"mode\": "
+               "\"train\","
+               " \"batch\": 8, \"precision\": \"f32\", \"median_ms\": 1000.0}]}");
     json_t *result =
         run_json(&run, "bench mlp --device cpu --batch 8,16 --json --compare before.json");
     const json_t *rows = json_object_get(result, "results");
@@ -125,10 +122,7 @@ static void test_cli_bench__compare_refuses_what_bench_did_not_write(void **stat
     (void)state;
     enter_folder();
     assert_refuses(&run, 3, "bench mlp --compare none.json", "none.json");
-    FILE *file = fopen("other.json", "w");
-    assert_non_null(file);
-    fputs("{\"schema\": 1}", file);
-    fclose(file);
+    write_text("other.json", "{\"schema\": 1}");
     assert_refuses(&run, 3, "bench mlp --compare other.json", "results");
     leave_folder();
 }

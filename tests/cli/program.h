@@ -47,6 +47,19 @@ static inline void read_text(char *text, const char *path)
     fclose(file);
 }
 
+static inline void write_bytes(const char *path, const void *bytes, size_t count)
+{
+    FILE *file = fopen(path, "wb");
+    assert_non_null(file);
+    assert_int_equal(fwrite(bytes, 1, count, file), count);
+    assert_int_equal(fclose(file), 0);
+}
+
+static inline void write_text(const char *path, const char *text)
+{
+    write_bytes(path, text, strlen(text));
+}
+
 /* Starts the program with the words of `line` (single spaces between them). */
 static inline pid_t start_program(const char *line)
 {

@@ -117,14 +117,6 @@ static void test_cli_train__weights_that_do_not_fit_are_refused(void **state)
     leave_folder();
 }
 
-static void write_file(const char *path, const unsigned char *bytes, size_t count)
-{
-    FILE *file = fopen(path, "wb");
-    assert_non_null(file);
-    assert_int_equal(fwrite(bytes, 1, count, file), count);
-    fclose(file);
-}
-
 /* Headers that promise 100 images of 28x28 and their labels, with nothing behind them. */
 static void test_cli_train__truncated_data_are_exit_3_and_name_the_file(void **state)
 {
@@ -134,10 +126,10 @@ static void test_cli_train__truncated_data_are_exit_3_and_name_the_file(void **s
     (void)state;
     enter_folder();
     assert_int_equal(mkdir("idx", 0700), 0);
-    write_file("idx/train-images-idx3-ubyte", images, sizeof images);
-    write_file("idx/train-labels-idx1-ubyte", labels, sizeof labels);
-    write_file("idx/t10k-images-idx3-ubyte", images, sizeof images);
-    write_file("idx/t10k-labels-idx1-ubyte", labels, sizeof labels);
+    write_bytes("idx/train-images-idx3-ubyte", images, sizeof images);
+    write_bytes("idx/train-labels-idx1-ubyte", labels, sizeof labels);
+    write_bytes("idx/t10k-images-idx3-ubyte", images, sizeof images);
+    write_bytes("idx/t10k-labels-idx1-ubyte", labels, sizeof labels);
     run_program(&run, "train mlp data=idx batch=10 --device cpu");
     assert_int_equal(run.code, 3);
     assert_string_equal(run.out, "");
@@ -175,14 +167,11 @@ static void test_cli_train__a_model_file_is_trained_saved_and_judged(void **stat
 {
     (void)state;
     enter_folder();
-    FILE *file = fopen("net.yaml", "w");
-    assert_non_null(file);
-    fputs("input: [28, 28, 1]\nlayers:\n  - Flatten\n  - Dense: {units: 16, activation: relu, "
-          "name: a}\n"
-          "  - Dense: {units: 16, activation: relu}\n  - Add: {inputs: [a, dense2]}\n"
-          "  - Dense: {units: classes, activation: softmax}\n",
-          file);
-    fclose(file);
+    write_text("net.yaml",
+               "input: [28, 28, 1]\nlayers:\n  - Flatten\n  - Dense: {units: 16, activation: relu, "
+               "name: a}\n"
+               "  - Dense: {units: 16, activation: relu}\n  - Add: {inputs: [a, dense2]}\n"
+               "  - Dense: {units: classes, activation: softmax}\n");
     json_t *trained =
         run_json(&run, "train net.yaml data=digits epochs=1 --device cpu --json --progress none");
     assert_string_equal(json_string_value(json_object_get(trained, "run")), "runs/net-1");

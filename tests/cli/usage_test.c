@@ -12,9 +12,10 @@ static void test_cli_usage__errors_have_up_to_three_lines_that_name_cause_and_re
                                  "why:   did you mean 'train'?\n"
                                  "fix:   'burthen help' lists the verbs\n");
     assert_refuses(&run, 2, "train cmn data=digits", "");
-    assert_string_equal(run.err, "error: unknown model 'cmn'\n"
-                                 "why:   did you mean 'cnn'?\n"
-                                 "fix:   'burthen models' lists them; a model file ends with .yaml\n");
+    assert_string_equal(run.err,
+                        "error: unknown model 'cmn'\n"
+                        "why:   did you mean 'cnn'?\n"
+                        "fix:   'burthen models' lists them; a model file ends with .yaml\n");
     assert_refuses(&run, 2, "train cnn data=digits epoch=3", "");
     assert_string_equal(run.err, "error: train has no key 'epoch'\n"
                                  "why:   did you mean 'epochs='?\n"

@@ -145,19 +145,34 @@ ACTIVATION(hard_swish, BUR_HARD_SWISH)
 ACTIVATION(mish, BUR_MISH)
 #undef ACTIVATION
 
-/* y[i,j] = exp(x[i,j]) / sum_j exp(x[i,j]), with the row's maximum taken off first */
-void ref_softmax(const bur_call *call, double *const *x, double *const *y)
+/* log(sum_j exp(x[j])), with the maximum taken off first */
+static double log_sum_exp(const double *x, int64_t n)
+{
+    double most = x[0], sum = 0;
+    for (int64_t j = 0; j < n; j++)
+        most = fmax(most, x[j]);
+    for (int64_t j = 0; j < n; j++)
+        sum += exp(x[j] - most);
+    return most + log(sum);
+}
+
+/* y[i,j] = x[i,j] - log(sum_j exp(x[i,j])) */
+void ref_log_softmax(const bur_call *call, double *const *x, double *const *y)
 {
     const int64_t columns = ref_columns(&call->inputs[0]);
     for (int64_t first = 0; first < ref_count(&call->inputs[0]); first += columns) {
-        double most = x[0][first], sum = 0;
+        const double whole = log_sum_exp(x[0] + first, columns);
         for (int64_t j = first; j < first + columns; j++)
-            most = fmax(most, x[0][j]);
-        for (int64_t j = first; j < first + columns; j++)
-            sum += exp(x[0][j] - most);
-        for (int64_t j = first; j < first + columns; j++)
-            y[0][j] = exp(x[0][j] - most) / sum;
+            y[0][j] = x[0][j] - whole;
     }
+}
+
+/* y[i,j] = exp(x[i,j]) / sum_j exp(x[i,j]) */
+void ref_softmax(const bur_call *call, double *const *x, double *const *y)
+{
+    ref_log_softmax(call, x, y);
+    for (int64_t i = 0; i < ref_count(&call->inputs[0]); i++)
+        y[0][i] = exp(y[0][i]);
 }
 
 /* dx[i,j] = y[i,j] (dy[i,j] - sum_k dy[i,k] y[i,k]) */
@@ -170,21 +185,6 @@ void ref_softmax_grad(const bur_call *call, double *const *x, double *const *y)
             sum += x[0][j] * x[1][j];
         for (int64_t j = first; j < first + columns; j++)
             y[0][j] = x[1][j] * (x[0][j] - sum);
-    }
-}
-
-/* y[i,j] = x[i,j] - log(sum_j exp(x[i,j])), with the row's maximum taken off first */
-void ref_log_softmax(const bur_call *call, double *const *x, double *const *y)
-{
-    const int64_t columns = ref_columns(&call->inputs[0]);
-    for (int64_t first = 0; first < ref_count(&call->inputs[0]); first += columns) {
-        double most = x[0][first], sum = 0;
-        for (int64_t j = first; j < first + columns; j++)
-            most = fmax(most, x[0][j]);
-        for (int64_t j = first; j < first + columns; j++)
-            sum += exp(x[0][j] - most);
-        for (int64_t j = first; j < first + columns; j++)
-            y[0][j] = x[0][j] - most - log(sum);
     }
 }
 

@@ -59,22 +59,24 @@ ARITHMETIC(div, a / b)
 ARITHMETIC(maximum, isnan(a) || isnan(b) ? NAN : fmax(a, b))
 ARITHMETIC(minimum, isnan(a) || isnan(b) ? NAN : fmin(a, b))
 
-void ref_maximum_grad(const bur_call *call, double *const *x, double *const *y)
+/* dy where a - b has the sign, half of it where they are equal. */
+static void chosen_grad(const bur_call *call, double *const *x, double *y, double sign)
 {
     for (int64_t i = 0; i < ref_count(&call->outputs[0]); i++) {
-        const double difference = value_for(call, x, 1, i) - value_for(call, x, 2, i);
+        const double ahead = sign * (value_for(call, x, 1, i) - value_for(call, x, 2, i));
         const double dy = value_for(call, x, 0, i);
-        y[0][i] = difference > 0 ? dy : difference < 0 ? 0 : dy / 2;
+        y[i] = ahead > 0 ? dy : ahead < 0 ? 0 : dy / 2;
     }
+}
+
+void ref_maximum_grad(const bur_call *call, double *const *x, double *const *y)
+{
+    chosen_grad(call, x, y[0], 1);
 }
 
 void ref_minimum_grad(const bur_call *call, double *const *x, double *const *y)
 {
-    for (int64_t i = 0; i < ref_count(&call->outputs[0]); i++) {
-        const double difference = value_for(call, x, 1, i) - value_for(call, x, 2, i);
-        const double dy = value_for(call, x, 0, i);
-        y[0][i] = difference < 0 ? dy : difference > 0 ? 0 : dy / 2;
-    }
+    chosen_grad(call, x, y[0], -1);
 }
 
 /* v is x[0], w the last input; attr the row's. */

@@ -68,6 +68,12 @@ static bur_scalars scalars_of(int64_t batch, uint32_t step)
                          .step = {step, 0}};
 }
 
+static void step_once(const bound *b, int64_t batch, uint32_t step)
+{
+    const bur_scalars scalars = scalars_of(batch, step);
+    assert_ok(bur_session_step(b->session, &scalars));
+}
+
 /* Writes the guards of buffer i, before and behind it. */
 static void set_guards(const bound *b, int32_t i)
 {
@@ -157,9 +163,8 @@ static size_t touched_end(const bound *b, int value)
     unsigned char *bytes = malloc(arena->total_bytes);
     assert_ok(arena->device->backend->fill(arena->chunks[0], 0, value, arena->total_bytes));
     for (uint32_t step = 0; step < STEPS; step++) {
-        const bur_scalars scalars = scalars_of(8, step);
         write_batch(b, 8);
-        assert_ok(bur_session_step(b->session, &scalars));
+        step_once(b, 8, step);
     }
     assert_ok(arena->device->backend->read(arena->chunks[0], 0, bytes, arena->total_bytes));
     size_t end = arena->total_bytes;
@@ -192,6 +197,36 @@ static void test_run_memory__the_highest_byte_touched_is_the_end_of_the_plan(voi
     test_opened_destroy(&opened);
 }
 
+/* The arena of a training step of `model`; hundreds of buffers are placed by rule, not by search.
+ */
+static void check_arena(bur_device *device, bur_context *context, const char *model, int64_t batch,
+                        bool accumulates)
+{
+    const bur_target target = bur_device_target(device);
+    const bur_graph_options options = {.batch = batch,
+                                       .loss = BUR_LOSS_CROSS_ENTROPY,
+                                       .optimizer = bur_optimizer_default(BUR_ADAM),
+                                       .accumulate = accumulates};
+    bur_recipe *recipe = NULL;
+    bur_graph *graph = NULL;
+    bur_plan *plan = NULL;
+    assert_ok(bur_zoo_create(&recipe, context, model, NULL));
+    assert_ok(bur_graph_create(&graph, recipe, &options));
+    assert_ok(bur_plan_create(&plan, graph, &target, NULL));
+    const bur_plan_summary *s = bur_plan_get_summary(plan);
+    size_t sum = 0;
+    for (int c = 0; c < BUR_BYTE_CLASS_COUNT; c++)
+        sum += s->bytes[c];
+    assert_int_equal(sum, s->total_bytes);
+    const double most = bur_graph_node_count(graph) > 100 ? 1.01 : 1.001;
+    if ((double)s->arena_bytes > most * (double)s->lower_bound_bytes)
+        fail_msg("%s, batch %d on %s: %zu bytes, %zu would do", model, (int)batch,
+                 target.info->name, s->arena_bytes, s->lower_bound_bytes);
+    bur_plan_destroy(plan);
+    bur_graph_destroy(graph);
+    bur_recipe_destroy(recipe);
+}
+
 static void test_run_memory__arenas_are_at_their_lower_bound(void **state)
 {
     (void)state;
@@ -200,33 +235,9 @@ static void test_run_memory__arenas_are_at_their_lower_bound(void **state)
     for (int32_t d = 0; d < opened.count; d++)
         for (int32_t m = 0; m < bur_zoo_count(); m++)
             for (int64_t batch = 1; batch <= 256; batch *= 4)
-                for (int accumulate = 0; accumulate < 2; accumulate++) {
-                    const bur_target target = bur_device_target(opened.devices[d]);
-                    bur_recipe *recipe = NULL;
-                    bur_graph *graph = NULL;
-                    bur_plan *plan = NULL;
-                    assert_ok(bur_zoo_create(&recipe, opened.context, bur_zoo_at(m)->name, NULL));
-                    const bur_graph_options options = {.batch = batch,
-                                                       .loss = BUR_LOSS_CROSS_ENTROPY,
-                                                       .optimizer = bur_optimizer_default(BUR_ADAM),
-                                                       .accumulate = accumulate};
-                    assert_ok(bur_graph_create(&graph, recipe, &options));
-                    assert_ok(bur_plan_create(&plan, graph, &target, NULL));
-                    const bur_plan_summary *s = bur_plan_get_summary(plan);
-                    size_t sum = 0;
-                    for (int c = 0; c < BUR_BYTE_CLASS_COUNT; c++)
-                        sum += s->bytes[c];
-                    assert_int_equal(sum, s->total_bytes);
-                    /* Hundreds of buffers are placed by rule, not by search. */
-                    const double most = bur_graph_node_count(graph) > 100 ? 1.01 : 1.001;
-                    if ((double)s->arena_bytes > most * (double)s->lower_bound_bytes)
-                        fail_msg("%s, batch %d on %s: %zu bytes, %zu would do", bur_zoo_at(m)->name,
-                                 (int)batch, target.info->name, s->arena_bytes,
-                                 s->lower_bound_bytes);
-                    bur_plan_destroy(plan);
-                    bur_graph_destroy(graph);
-                    bur_recipe_destroy(recipe);
-                }
+                for (int accumulates = 0; accumulates < 2; accumulates++)
+                    check_arena(opened.devices[d], opened.context, bur_zoo_at(m)->name, batch,
+                                accumulates);
     test_opened_destroy(&opened);
 }
 
@@ -287,11 +298,11 @@ static void test_run_memory__a_thousand_steps_allocate_nothing(void **state)
         bind(&b, device, cases[i].model, 4, 0);
         write_batch(&b, 4);
         for (uint32_t step = 0; step < 2; step++)
-            assert_ok(bur_session_step(b.session, &(bur_scalars[]){scalars_of(4, step)}[0]));
+            step_once(&b, 4, step);
         (void)read_usage(context); /* the files' own buffers */
         const usage before = read_usage(context);
         for (uint32_t step = 0; step < cases[i].steps; step++)
-            assert_ok(bur_session_step(b.session, &(bur_scalars[]){scalars_of(4, step)}[0]));
+            step_once(&b, 4, step);
         const usage after = read_usage(context);
         assert_ok(bur_session_read_totals(b.session, totals));
         assert_true(totals[BUR_RESULT_COUNT] == (float)(4 * (cases[i].steps + 2)));
