@@ -4,6 +4,8 @@
 #include "reference/reference.h"
 #include "test.h"
 
+#include <backends/backends.h>
+#include <backends/cpu/cpu.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,6 +45,43 @@ int32_t test_run_devices(bur_device *devices[TEST_MAX_RUN_DEVICES], bur_context 
     return count;
 }
 
+/* The CPU's devices without oneDNN: one for each instruction set that runs here. */
+static bur_status enumerate_portable(bur_context *context, bur_device_info *out, int32_t capacity,
+                                     int32_t *count, char *note)
+{
+    bur_device_info cpu[1];
+    int32_t n = 0, isas = 0;
+    BUR_TRY(bur_backend_cpu()->enumerate(context, cpu, 1, &n, note));
+    const bur_cpu_isa *isa = bur__cpu_isas(&isas);
+    for (int32_t i = *count = 0; i < isas && *count < capacity; i++) {
+        if (!isa[i].runs_here())
+            continue;
+        bur_device_info *info = &out[(*count)++];
+        *info = cpu[0];
+        snprintf(info->name, sizeof info->name, "portable:%s", isa[i].name);
+        snprintf(info->description, sizeof info->description, "portable %s", isa[i].name);
+        snprintf(info->driver, sizeof info->driver, "%s", isa[i].text);
+    }
+    return BUR_OK;
+}
+
+int32_t test_run_portable(bur_device *devices[TEST_MAX_RUN_DEVICES], bur_context *context)
+{
+    static bur_backend portable;
+    const bur_device_info *infos = NULL;
+    int32_t found = 0, count = 0;
+    portable = *bur_backend_cpu();
+    portable.name = "portable";
+    portable.enumerate = enumerate_portable;
+    test_expected_devices(); /* drivers are asked for their devices now */
+    assert_ok(bur_context_add_backend(context, &portable));
+    assert_ok(bur_device_list(context, &infos, &found, NULL));
+    for (int32_t i = 0; i < found; i++)
+        if (strncmp(infos[i].name, "portable:", 9) == 0)
+            assert_ok(bur_device_open(&devices[count++], context, infos[i].name));
+    return count;
+}
+
 bur_device *test_run_reference(bur_context *context)
 {
     bur_device *device = NULL;
@@ -67,6 +106,21 @@ void *test_run_memory(size_t bytes)
     return memory;
 }
 
+void test_run_open(test_run *out, bur_device *device, bur_device *fallback,
+                   const bur_recipe *recipe, const bur_graph_options *options)
+{
+    const bur_target target = bur_device_target(device);
+    bur_target second = {0};
+    if (fallback != NULL)
+        second = bur_device_target(fallback);
+    *out = (test_run){.device = device, .optimizer = options->optimizer, .batch = options->batch};
+    assert_ok(bur_graph_create(&out->graph, recipe, options));
+    assert_ok(bur_plan_create(&out->plan, out->graph, &target, fallback == NULL ? NULL : &second));
+    const bur_plan *plan = out->plan;
+    assert_ok(bur_memory_create(&out->memory, device, &plan, 1));
+    assert_ok(bur_session_create(&out->session, out->memory, plan));
+}
+
 void test_run_create(test_run *out, bur_device *device, bur_device *fallback,
                      const bur_recipe *recipe, const bur_dataset *data, int64_t batch,
                      const bur_optimizer *optimizer, uint64_t seed)
@@ -77,20 +131,12 @@ void test_run_create(test_run *out, bur_device *device, bur_device *fallback,
                                        .loss = info->classes > 0 ? BUR_LOSS_CROSS_ENTROPY
                                                                  : BUR_LOSS_MSE,
                                        .optimizer = *optimizer};
-    const bur_target target = bur_device_target(device);
-    bur_target second = {0};
-    if (fallback != NULL)
-        second = bur_device_target(fallback);
-    *out = (test_run){.device = device, .optimizer = *optimizer, .batch = batch, .seed = seed};
+    test_run_open(out, device, fallback, recipe, &options);
     size_t x_bytes = 0;
     assert_ok(bur_shape_bytes(&x_bytes, &info->sample, BUR_F32));
+    out->seed = seed;
     out->x = test_run_memory(x_bytes * (size_t)batch);
     out->target = test_run_memory(bur_dataset_target_bytes(info) * (size_t)batch);
-    assert_ok(bur_graph_create(&out->graph, recipe, &options));
-    assert_ok(bur_plan_create(&out->plan, out->graph, &target, fallback == NULL ? NULL : &second));
-    const bur_plan *plan = out->plan;
-    assert_ok(bur_memory_create(&out->memory, device, &plan, 1));
-    assert_ok(bur_session_create(&out->session, out->memory, plan));
     assert_ok(bur_session_initialize(out->session, recipe, seed));
 }
 

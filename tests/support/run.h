@@ -11,6 +11,10 @@ enum { TEST_MAX_RUN_DEVICES = 8 };
  * context owns them. Returns how many. */
 int32_t test_run_devices(bur_device *devices[TEST_MAX_RUN_DEVICES], bur_context *context);
 
+/* Opens the CPU's portable kernels, a device for each instruction set that runs here. Returns how
+ * many. */
+int32_t test_run_portable(bur_device *devices[TEST_MAX_RUN_DEVICES], bur_context *context);
+
 /* Adds the reference backend to the context and opens its device. */
 bur_device *test_run_reference(bur_context *context);
 
@@ -31,6 +35,9 @@ typedef struct test_run {
     void *target;
 } test_run;
 
+/* A session of a graph with these options, its state not yet written, without room for a batch. */
+void test_run_open(test_run *out, bur_device *device, bur_device *fallback,
+                   const bur_recipe *recipe, const bur_graph_options *options);
 /* A training session at start values from `seed`; the loss follows from the data. `fallback` may be
  * NULL. */
 void test_run_create(test_run *out, bur_device *device, bur_device *fallback,
