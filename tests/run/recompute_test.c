@@ -92,7 +92,7 @@ static outcome run(bur_device *device, const bur_recipe *recipe, int64_t batch, 
 
 static void test_run_recompute__gradients_keep_their_bits_on_every_device(void **state)
 {
-    static const subject subjects[] = {
+    const subject subjects[] = {
         {"resnet18",
          {.sample = small_image, .classes = 10, .width = 0.125F, .small_stem = true},
          8},
