@@ -11,6 +11,7 @@ typedef struct tensors {
 #define ADAM     2
 #define RMSPROP  3
 #define ADAGRAD  4
+#define AVERAGE  5
 
 #define load_one(p)     (*(p))
 #define store_one(v, p) (*(p) = (v))
@@ -25,7 +26,13 @@ typedef struct tensors {
 #define PENALTY    (l1 * sign(w) + 2.0f * l2 * w)
 #define SHRINK(w_) (w_)
 #endif
+#ifdef SCALED
+#define SCALE_GRADIENT d *= scale[scale_at];
+#else
+#define SCALE_GRADIENT
+#endif
 #define BEFORE                                                                                     \
+    SCALE_GRADIENT                                                                                 \
     d = (d < -clip ? -clip : d > clip ? clip : d) + PENALTY;                                       \
     w -= s->learning_rate * decay * w;
 #else
@@ -54,6 +61,8 @@ typedef struct tensors {
     store(m, s0 + t.s0 + i);                                                                       \
     store(v, s1 + t.s1 + i);                                                                       \
     w -= s->learning_rate * (m * s->correction1) / (sqrt(v * s->correction2) + epsilon);
+#elif STEP == AVERAGE /* w is the average, d what it is of */
+#define STEP_OF(type, load, store) w = keep * w + (1.0f - keep) * d;
 #else
 #if STEP == RMSPROP
 #define ACCUMULATED(v_) (beta2 * (v_) + (1.0f - beta2) * d * d)
@@ -66,15 +75,17 @@ typedef struct tensors {
     w -= s->learning_rate * d / (sqrt(v) + epsilon);
 #endif
 
-kernel void optimizer_step(global const scalars *step, ulong step_at, global float *p,
-                           global const float *g, global float *s0, global float *s1,
-                           global const tensors *groups, global const uint2 *blocks, float momentum,
-                           int nesterov, float beta1, float beta2, float epsilon, float l1,
-                           float l2, float decay, float clip)
+kernel void optimizer_step(global const scalars *step, ulong step_at, global const float *scale,
+                           ulong scale_at, global float *p, global const float *g, global float *s0,
+                           global float *s1, global const tensors *groups,
+                           global const uint2 *blocks, float momentum, int nesterov, float beta1,
+                           float beta2, float epsilon, float l1, float l2, float decay, float clip,
+                           float ema)
 {
     const uint2 block = blocks[get_group_id(0)];
     const tensors t = groups[block.x];
     global const scalars *s = (global const scalars *)((global const uint *)step + step_at);
+    const float keep = (s->step[0] | s->step[1]) == 0 ? 0.0f : ema;
     const ulong end = min((ulong)block.y + BLOCK, t.count);
     ulong i = block.y + get_local_id(0);
     for (; i + V <= end; i += V * get_local_size(0)) {
@@ -82,5 +93,45 @@ kernel void optimizer_step(global const scalars *step, ulong step_at, global flo
     }
     for (; i < end; i += get_local_size(0)) {
         UPDATE(float, load_one, store_one)
+    }
+}
+
+/* partial[b] = sum of the squares of block b, for the blocks of one launch. */
+kernel void sum_of_squares(global const float *x, global float *partial, ulong partial_at,
+                           global const tensors *groups, global const uint2 *blocks, int first)
+{
+    LOCAL_MEMORY(memory)
+    const uint2 block = blocks[get_group_id(0)];
+    const tensors t = groups[block.x];
+    const ulong end = min((ulong)block.y + BLOCK, t.count);
+    float sum = 0.0f, part[V];
+    vec sums = (vec)(0.0f);
+    ulong i = block.y + get_local_id(0);
+    for (; i + V <= end; i += V * get_local_size(0)) {
+        const vec value = load_all(x + t.p + i);
+        sums += value * value;
+    }
+    for (; i < end; i += get_local_size(0))
+        sum += x[t.p + i] * x[t.p + i];
+    store_all(sums, part);
+    for (int v = 0; v < V; v++)
+        sum += part[v];
+    sum = group_sum(sum, memory);
+    if (get_local_id(0) == 0)
+        partial[partial_at + first + get_group_id(0)] = sum;
+}
+
+/* y = {min(1, clip / (norm + 1e-6)), norm}, by one group. */
+kernel void norm_of_squares(global const float *partial, ulong partial_at, global float *y,
+                            ulong y_at, int blocks, float clip)
+{
+    LOCAL_MEMORY(memory)
+    float sum = 0.0f;
+    for (int i = get_local_id(0); i < blocks; i += GROUP)
+        sum += partial[partial_at + i];
+    const float norm = sqrt(group_sum(sum, memory)), scale = clip / (norm + 1e-6f);
+    if (get_local_id(0) == 0) {
+        y[y_at] = scale > 1.0f ? 1.0f : scale;
+        y[y_at + 1] = norm;
     }
 }

@@ -292,6 +292,7 @@ BUR_CL_ROW_FUNCTIONS(conv2d); /* conv.c */
 BUR_CL_ROW_FUNCTIONS(conv2d_grad_x);
 BUR_CL_ROW_FUNCTIONS(conv2d_grad_w);
 BUR_CL_ROW_FUNCTIONS(optimizer);    /* optimizer.c */
+BUR_CL_ROW_FUNCTIONS(global_norm);
 BUR_CL_ROW_FUNCTIONS(batch_matmul); /* bmm.c */
 BUR_CL_ROW_FUNCTIONS(attention);    /* attention.c */
 BUR_CL_ROW_FUNCTIONS(attention_grad);
@@ -314,6 +315,7 @@ BUR_CL_SCRATCH_FUNCTION(norm_grad);
 BUR_CL_SCRATCH_FUNCTION(batch_norm);
 BUR_CL_SCRATCH_FUNCTION(bias_grad);
 BUR_CL_SCRATCH_FUNCTION(loss);
+BUR_CL_SCRATCH_FUNCTION(global_norm);
 BUR_CL_SCRATCH_FUNCTION(matmul);
 BUR_CL_SCRATCH_FUNCTION(conv2d_grad_x);
 BUR_CL_SCRATCH_FUNCTION(conv2d_grad_w);

@@ -206,6 +206,9 @@ int cli_fit_options(bur_fit_options *out, const cli_app *app)
     optimizer.attr.l1 = (float)options->l1;
     optimizer.attr.l2 = (float)options->l2;
     optimizer.attr.proximal = options->proximal;
+    optimizer.attr.clip_norm = (float)options->clip_norm;
+    optimizer.attr.clip_value = (float)options->clip_value;
+    optimizer.attr.ema = (float)options->ema;
     if (options->batch > 0 && accumulate > 0 && options->batch % accumulate != 0)
         return cli_error(CLI_USAGE, "each part has as many samples", NULL,
                          "accumulate=%" PRId64 " does not divide batch=%" PRId64, accumulate,

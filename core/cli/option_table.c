@@ -83,6 +83,14 @@ const cli_option cli_option_table[] = {
      "on: l1 cuts weights off after each step, so that many become exactly 0, instead of adding to the gradient"},
     {"weight_decay", 0, KEY, CLI_TYPE_NUMBER, "X", NULL, 0, 1000, NULL, TRAINS, FIELD(weight_decay),
      "share of every weight (times lr) that each update takes away, beside the gradient; by default 0.004 for adamw"},
+    {"clip", 0, KEY, CLI_TYPE_NUMBER, "X", NULL, 0, 1e30, NULL, TRAINS, FIELD(clip_norm),
+     "shortens the gradient of all weights together to length X where it is longer, against steps that jump far "
+     "(recurrent networks); 1 is usual"},
+    {"clip_value", 0, KEY, CLI_TYPE_NUMBER, "X", NULL, 0, 1e30, NULL, TRAINS, FIELD(clip_value),
+     "cuts every single number of the gradient off at -X and X"},
+    {"ema", 0, KEY, CLI_TYPE_NUMBER, "X", NULL, 0, 0.999999, NULL, TRAINS, FIELD(ema),
+     "evaluates and saves a moving average of the weights that keeps share X at each update: 0.999 smooths over "
+     "a thousand updates"},
     {"accumulate", 0, KEY, CLI_TYPE_INTEGER, "N|auto", "auto", 1, MANY, automatic, TRAINS | CLI_VERB_BENCH, FIELD(accumulate),
      "splits a batch into N parts whose gradients are added up: the same update from less memory; N divides batch. "
      "auto splits where it is faster because a part stays in the processor's cache, or where the batch does not fit"},

@@ -46,7 +46,7 @@ typedef struct cli_options {
     bur_shape input;
     int64_t classes, length, batch, epochs, accumulate, threads, seed;
     double learning_rate, momentum, dropout, width, validation_split;
-    double l1, l2, weight_decay;
+    double l1, l2, weight_decay, clip_norm, clip_value, ema;
     double recompute; /* 0 auto, 1 off, else the share that is kept */
     int32_t proximal;  /* 0 off, 1 on */
     int32_t optimizer; /* bur_optimizer_kind */

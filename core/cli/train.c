@@ -81,24 +81,37 @@ json_t *cli_score_json(double loss, double metric, const char *metric_name)
     return json_pack("{so so}", "loss", cli_real(loss), metric_name, cli_real(metric));
 }
 
+/* What stands around the optimizer's step, under the names of the keys. */
+static void add_optimizer_attr(json_t *config, const bur_optimizer_attr *attr)
+{
+    const struct {
+        const char *key;
+        float value;
+    } fields[] = {{"l1", attr->l1},          {"l2", attr->l2},
+                  {"clip", attr->clip_norm}, {"weight_decay", attr->weight_decay},
+                  {"ema", attr->ema},        {"clip_value", attr->clip_value}};
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
+        json_object_set_new(config, fields[i].key, cli_real_f32((double)fields[i].value));
+}
+
 json_t *cli_config_json(const char *name, const cli_model *model, const char *data,
                         const bur_fit_options *options)
 {
-    return json_pack(
-        "{si ss so si sb ss? so so sb ss sI sI sI sI ss so so so so sb ss sf sI}", "schema", 1,
-        "model", name, "input", cli_shape_json(&model->options.sample), "classes",
-        model->options.classes, "values", (int)model->options.values, "hidden",
-        model->options.hidden, "width", cli_real_f32((double)model->options.width), "dropout",
+    json_t *config = json_pack(
+        "{si ss so si sb ss? so so sb ss sI sI sI sI ss so sb ss sf sI}", "schema", 1, "model",
+        name, "input", cli_shape_json(&model->options.sample), "classes", model->options.classes,
+        "values", (int)model->options.values, "hidden", model->options.hidden, "width",
+        cli_real_f32((double)model->options.width), "dropout",
         cli_real_f32((double)model->options.dropout), "small_stem", (int)model->options.small_stem,
         "data", data, "length", (json_int_t)model->data.length, "batch", (json_int_t)options->batch,
         "accumulate", (json_int_t)options->accumulate, "epochs", (json_int_t)options->epochs,
         "optimizer", bur_optimizer_name(options->optimizer.kind), "lr",
-        cli_real_f32((double)options->optimizer.learning_rate), "l1",
-        cli_real_f32((double)options->optimizer.attr.l1), "l2",
-        cli_real_f32((double)options->optimizer.attr.l2), "weight_decay",
-        cli_real_f32((double)options->optimizer.attr.weight_decay), "proximal",
+        cli_real_f32((double)options->optimizer.learning_rate), "proximal",
         options->optimizer.attr.proximal, "loss", bur_loss_name(options->loss), "validation_split",
         options->validation_split, "seed", (json_int_t)options->seed);
+    if (config != NULL)
+        add_optimizer_attr(config, &options->optimizer.attr);
+    return config;
 }
 
 static json_t *environment_json(const training *t)

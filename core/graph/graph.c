@@ -85,6 +85,23 @@ const char *bur__graph_layer(const bur_graph *graph, int32_t node)
     return layer < 0 ? "" : graph->recipe->layers[layer].name;
 }
 
+/* Averages lie behind the parameters whatever the mode, so that all sessions of a run find them in
+ * the same places; what is not training reads them. */
+static bur_status add_averages(bur_graph *graph)
+{
+    for (int32_t i = 0; i < graph->recipe_parameters; i++) {
+        graph->averages[i] = -1;
+        if (!(graph->options.optimizer.attr.ema > 0) || !graph->recipe->parameters[i].trainable)
+            continue;
+        BUR_TRY(bur__graph_add_value(graph, GRAPH_AVERAGE, &graph->recipe->parameters[i].desc,
+                                     &graph->averages[i]));
+        graph->values[graph->averages[i]].parameter = i;
+        if (graph->options.mode != BUR_TRAIN)
+            graph->parameters[i] = graph->averages[i];
+    }
+    return BUR_OK;
+}
+
 /* Values that every graph has: scalars, totals, input and parameters, the latter in the recipe's
  * order. */
 static bur_status add_leaves(bur_graph *graph)
@@ -100,6 +117,7 @@ static bur_status add_leaves(bur_graph *graph)
         graph->values[graph->parameters[i]].parameter = i;
         graph->gradients[i] = -1;
     }
+    BUR_TRY(add_averages(graph));
     bur_desc x = recipe->values[recipe->inputs[0].ref].desc;
     x.shape.dim[0] = graph->options.batch;
     return bur__graph_add_value(graph, GRAPH_INPUT, &x, &graph->x);
@@ -145,9 +163,11 @@ bur_status bur_graph_create(bur_graph **out, const bur_recipe *recipe,
     graph->target = graph->output = graph->result = -1;
     const size_t n = (size_t)recipe->n_parameters;
     graph->parameters = bur_alloc_array(context, n, sizeof *graph->parameters);
+    graph->averages = bur_alloc_array(context, n, sizeof *graph->averages);
     graph->gradients = bur_alloc_array(context, n, sizeof *graph->gradients);
-    const bur_status status =
-        graph->parameters == NULL || graph->gradients == NULL ? BUR_E_NOMEM : build(graph);
+    const bool has_memory =
+        graph->parameters != NULL && graph->averages != NULL && graph->gradients != NULL;
+    const bur_status status = has_memory ? build(graph) : BUR_E_NOMEM;
     if (status != BUR_OK) {
         bur_graph_destroy(graph);
         return status;
@@ -165,6 +185,7 @@ void bur_graph_destroy(bur_graph *graph)
     bur_free(context, graph->nodes);
     bur_free(context, graph->inputs);
     bur_free(context, graph->parameters);
+    bur_free(context, graph->averages);
     bur_free(context, graph->gradients);
     bur_free(context, graph);
 }

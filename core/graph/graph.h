@@ -11,6 +11,7 @@ typedef enum bur_graph_value_kind {
     GRAPH_INPUT, /* written before the step, in the arena from its start */
     GRAPH_TARGET,
     GRAPH_PARAMETER,
+    GRAPH_AVERAGE,  /* moving average of a parameter */
     GRAPH_STATE,    /* optimizer state */
     GRAPH_GRADIENT, /* a gradient added up over micro-batches */
 } bur_graph_value_kind;
@@ -50,8 +51,10 @@ struct bur_graph {
     int32_t recipe_parameters; /* how many the recipe has */
 
     int32_t scalars, totals, x, target, output, result; /* values; -1 if absent */
-    int32_t *parameters;                                /* value of each parameter */
-    int32_t *gradients;                                 /* value of each parameter's gradient, -1 */
+    int32_t
+        *parameters; /* value of each parameter, outside of training of its average if it has one */
+    int32_t *averages;  /* value of each parameter's average, -1 */
+    int32_t *gradients; /* value of each parameter's gradient, -1 */
 };
 
 /* Appends a value, a run of inputs, or a node; a node's outputs are inferred and appended. */

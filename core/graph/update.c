@@ -34,14 +34,47 @@ static bool is_penalized(const bur_graph *graph, int32_t parameter)
     return !graph->recipe->parameters[parameter].unpenalized;
 }
 
-/* Optimizer inputs: scalars, then parameter, gradient and state of each parameter that has a
- * gradient and is penalized or not, or of both kinds. */
-static bur_status optimizer_inputs(bur_graph *graph, bool penalized, bool both, int32_t *inputs,
-                                   int32_t *count)
+/* The factor that clips the gradients; -1 where they are not clipped by their norm. */
+static bur_status add_norm(bur_graph *graph, int32_t *inputs, int32_t *scale)
+{
+    int32_t count = 0;
+    *scale = -1;
+    for (int32_t i = 0; i < graph->recipe_parameters; i++)
+        if (graph->gradients[i] >= 0)
+            inputs[count++] = graph->gradients[i];
+    const bur_attr attr = {.optimizer = {.clip_norm = graph->options.optimizer.attr.clip_norm}};
+    if (count == 0 || attr.optimizer.clip_norm == 0)
+        return BUR_OK;
+    return bur__graph_add_node(graph, BUR_OP_global_norm, &attr, inputs, count, 1, scale);
+}
+
+/* Averages follow the parameters that were just changed. */
+static bur_status add_average(bur_graph *graph, int32_t *inputs)
+{
+    const bur_attr attr = {.optimizer = {.ema = graph->options.optimizer.attr.ema}};
+    int32_t count = 0;
+    inputs[count++] = graph->scalars;
+    for (int32_t i = 0; i < graph->recipe_parameters; i++)
+        if (graph->gradients[i] >= 0 && graph->averages[i] >= 0) {
+            inputs[count++] = graph->averages[i];
+            inputs[count++] = graph->parameters[i];
+        }
+    return count == 1
+               ? BUR_OK
+               : bur__graph_add_node(graph, BUR_OP_moving_average, &attr, inputs, count, 0, NULL);
+}
+
+/* Optimizer inputs: scalars, the norm's factor if any, then parameter, gradient and state of each
+ * parameter that has a gradient and is penalized or not, or of both kinds. */
+static bur_status optimizer_inputs(bur_graph *graph, bool penalized, bool both, int32_t scale,
+                                   int32_t *inputs, int32_t *count)
 {
     const int32_t slots = optimizers[graph->options.optimizer.kind].slots;
     int32_t n = 0;
     inputs[n++] = graph->scalars;
+    if (scale >= 0)
+        inputs[n++] = scale;
+    const int32_t first = n;
     for (int32_t i = 0; i < graph->recipe_parameters; i++) {
         if (graph->gradients[i] < 0 || (!both && is_penalized(graph, i) != penalized))
             continue;
@@ -56,7 +89,7 @@ static bur_status optimizer_inputs(bur_graph *graph, bool penalized, bool both, 
             inputs[n++] = state;
         }
     }
-    *count = n;
+    *count = n > first ? n : 0;
     return BUR_OK;
 }
 
@@ -66,17 +99,20 @@ static bur_status add_optimizer(bur_graph *graph, int32_t *inputs)
     const bur_optimizer *optimizer = &graph->options.optimizer;
     const bur_op row = optimizers[optimizer->kind].op;
     bur_attr attr = {.optimizer = optimizer->attr};
+    attr.optimizer.ema = 0; /* a row of its own */
+    int32_t scale = -1;
+    BUR_TRY(add_norm(graph, inputs, &scale));
     const bool both =
         attr.optimizer.l1 == 0 && attr.optimizer.l2 == 0 && attr.optimizer.weight_decay == 0;
     for (int penalized = 1; penalized >= (both ? 1 : 0); penalized--) {
         int32_t count = 0;
         if (!penalized)
             attr.optimizer.l1 = attr.optimizer.l2 = attr.optimizer.weight_decay = 0;
-        BUR_TRY(optimizer_inputs(graph, penalized != 0, both, inputs, &count));
-        if (count > 1)
+        BUR_TRY(optimizer_inputs(graph, penalized != 0, both, scale, inputs, &count));
+        if (count > 0)
             BUR_TRY(bur__graph_add_node(graph, row, &attr, inputs, count, 0, NULL));
     }
-    return BUR_OK;
+    return add_average(graph, inputs);
 }
 
 bur_status bur__graph_update(bur_graph *graph)
@@ -93,7 +129,7 @@ bur_status bur__graph_update(bur_graph *graph)
             graph->values[graph->gradients[i]].is_parameter_gradient = true;
     }
     const size_t most =
-        1 + (size_t)graph->recipe_parameters * (2 + (size_t)optimizers[optimizer->kind].slots);
+        2 + (size_t)graph->recipe_parameters * (2 + (size_t)optimizers[optimizer->kind].slots);
     int32_t *inputs = bur_alloc_array(graph->context, most, sizeof *inputs);
     if (inputs == NULL)
         return BUR_E_NOMEM;

@@ -13,9 +13,8 @@ static double traffic(const bur_call *call)
 {
     double bytes =
         bytes_of(call->inputs, call->n_inputs) + bytes_of(call->outputs, call->n_outputs);
-    const int32_t group = bur_op_get(call->op)->group;
-    for (int32_t i = 1; group > 0 && i < call->n_inputs; i++)
-        if ((i - 1) % group != 1) /* everything but the gradient is written back */
+    for (int32_t i = 0; i < call->n_inputs; i++)
+        if (bur_op_changes(call, i))
             bytes += (double)bur_desc_bytes(&call->inputs[i]);
     return bytes;
 }
@@ -87,4 +86,13 @@ bur_cost bur_cost_attention(const bur_call *call)
     const double width = (double)q->dim[2] / (packed && !backward ? 3 : 1);
     const double pairs = (double)q->dim[0] * (double)q->dim[1] * (double)k->dim[1];
     return (bur_cost){(backward ? 10 : 4) * pairs * width, traffic(call)};
+}
+
+/* A square and a sum of every element. */
+bur_cost bur_cost_global_norm(const bur_call *call)
+{
+    double elements = 0;
+    for (int32_t i = 0; i < call->n_inputs; i++)
+        elements += (double)bur_desc_count(&call->inputs[i]);
+    return (bur_cost){2 * elements, traffic(call)};
 }

@@ -255,17 +255,32 @@ bur_status bur_infer_loss_value(const bur_call *call, bur_desc *outputs)
 bur_status bur_infer_optimizer(const bur_call *call, bur_desc *outputs)
 {
     (void)outputs;
-    const int32_t group = bur_op_get(call->op)->group;
+    static const bur_shape norm = {.rank = 1, .dim = {BUR_NORM_WORDS}};
+    const int32_t group = bur_op_get(call->op)->group, first = bur_op_first_group(call);
     BUR_TRY(check_scalars(&call->inputs[0]));
-    if ((call->n_inputs - 1) % group != 0)
+    if (call->n_inputs <= first || (call->n_inputs - first) % group != 0)
         return bur_fail(BUR_E_ARG, "%" PRId32 " tensors are not groups of %" PRId32,
-                        call->n_inputs - 1, group);
+                        call->n_inputs - first, group);
     BUR_TRY(check_floats(call, 1, call->n_inputs));
-    for (int32_t i = 1; i < call->n_inputs; i++) {
-        const bur_desc *parameter = &call->inputs[1 + (i - 1) / group * group];
+    if (first > 1 && !bur_shape_equal(&call->inputs[1].shape, &norm))
+        return bur_fail(BUR_E_SHAPE, "with clip_norm it takes the [%d] of global_norm",
+                        BUR_NORM_WORDS);
+    for (int32_t i = first; i < call->n_inputs; i++) {
+        const bur_desc *parameter = &call->inputs[first + (i - first) / group * group];
         if (!bur_shape_equal(&parameter->shape, &call->inputs[i].shape))
             return bur_fail(BUR_E_SHAPE, "parameter %s, its gradient or state %s",
                             SHAPES(parameter, &call->inputs[i]));
     }
+    return BUR_OK;
+}
+
+bur_status bur_infer_global_norm(const bur_call *call, bur_desc *outputs)
+{
+    BUR_TRY(check_floats(call, 0, call->n_inputs));
+    if (!(call->attr->optimizer.clip_norm > 0))
+        return bur_fail(BUR_E_ARG, "clip_norm %g is not greater than 0",
+                        (double)call->attr->optimizer.clip_norm);
+    outputs[0] =
+        (bur_desc){.dtype = call->inputs[0].dtype, .shape = {.rank = 1, .dim = {BUR_NORM_WORDS}}};
     return BUR_OK;
 }

@@ -80,7 +80,8 @@ static const bur_attr_field optimizer_fields[] = {
     FIELD(bur_optimizer_attr, epsilon, true),      FIELD(bur_optimizer_attr, initial, true),
     FIELD(bur_optimizer_attr, l1, true),           FIELD(bur_optimizer_attr, l2, true),
     FIELD(bur_optimizer_attr, weight_decay, true), FIELD(bur_optimizer_attr, proximal, false),
-    FIELD(bur_optimizer_attr, clip_value, true),   END};
+    FIELD(bur_optimizer_attr, clip_value, true),   FIELD(bur_optimizer_attr, clip_norm, true),
+    FIELD(bur_optimizer_attr, ema, true),          END};
 
 /* has_gradient by flags: the address of a rule is no constant to gcc with -fsanitize=null. */
 static const bur_op_info infos[BUR_OP_COUNT] = {
@@ -219,6 +220,17 @@ bur_status bur_op_infer(const bur_call *call, bur_desc *outputs)
     for (int32_t i = 0; i < call->n_outputs; i++)
         outputs[i] = inferred[i];
     return BUR_OK;
+}
+
+int32_t bur_op_first_group(const bur_call *call)
+{
+    return call->attr->optimizer.clip_norm > 0 ? 2 : 1;
+}
+
+bool bur_op_changes(const bur_call *call, int32_t input)
+{
+    const int32_t group = infos[call->op].group, first = bur_op_first_group(call);
+    return group > 0 && input >= first && (input - first) % group != 1;
 }
 
 bur_cost bur_op_cost(const bur_call *call)

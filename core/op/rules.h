@@ -101,6 +101,7 @@ bur_status bur_infer_reduce_max_grad(const bur_call *call, bur_desc *outputs);
 bur_status bur_infer_loss_class(const bur_call *call, bur_desc *outputs);
 bur_status bur_infer_loss_value(const bur_call *call, bur_desc *outputs);
 bur_status bur_infer_optimizer(const bur_call *call, bur_desc *outputs);
+bur_status bur_infer_global_norm(const bur_call *call, bur_desc *outputs);
 
 /* infer_norm.c */
 bur_status bur_infer_norm(const bur_call *call, bur_desc *outputs);
@@ -124,6 +125,7 @@ bur_cost bur_cost_conv2d(const bur_call *call);
 bur_cost bur_cost_conv2d_grad(const bur_call *call);
 bur_cost bur_cost_attention(const bur_call *call);
 bur_cost bur_cost_recurrent(const bur_call *call);
+bur_cost bur_cost_global_norm(const bur_call *call);
 bur_cost bur_cost_none(const bur_call *call);
 
 bur_status bur_gradient_matmul(const bur_gradient_call *call);

@@ -33,6 +33,7 @@ static const struct {
     [GRAPH_INPUT] = {BUR_REGION_ARENA, BUR_BYTES_ACTIVATIONS},
     [GRAPH_TARGET] = {BUR_REGION_ARENA, BUR_BYTES_ACTIVATIONS},
     [GRAPH_PARAMETER] = {BUR_REGION_PERSISTENT, BUR_BYTES_PARAMETERS},
+    [GRAPH_AVERAGE] = {BUR_REGION_PERSISTENT, BUR_BYTES_OPTIMIZER},
     [GRAPH_STATE] = {BUR_REGION_PERSISTENT, BUR_BYTES_OPTIMIZER},
     [GRAPH_GRADIENT] = {BUR_REGION_PERSISTENT, BUR_BYTES_GRADIENTS},
 };
@@ -118,10 +119,9 @@ static bur_status add_host_node(bur_plan *plan, int32_t index, const bur_call *c
     BUR_TRY(add_step(plan, run));
 
     step.kind = BUR_STEP_TO_DEVICE;
-    const int32_t group = bur_op_get(node->op)->group;
-    for (int32_t i = 1; group > 0 && i < node->n_inputs; i++) {
-        if ((i - 1) % group == 1)
-            continue; /* gradients are read only */
+    for (int32_t i = 0; i < node->n_inputs; i++) {
+        if (!bur_op_changes(call, i))
+            continue;
         step.value = graph->inputs[node->first_input + i];
         BUR_TRY(add_step(plan, step));
     }
@@ -213,11 +213,11 @@ static bur_status place_region(bur_plan *plan, bur_region region, size_t alignme
 }
 
 /* Persistent buffers one after the other by kind, so that plans of one recipe agree on the offsets
- * of what they share: scalars, totals, parameters, then state, then kept gradients. */
+ * of what they share: scalars, totals, parameters, averages, then state, then kept gradients. */
 static bur_status place_persistent(bur_plan *plan, size_t alignment)
 {
     static const bur_graph_value_kind order[] = {GRAPH_SCALARS, GRAPH_TOTALS, GRAPH_PARAMETER,
-                                                 GRAPH_STATE, GRAPH_GRADIENT};
+                                                 GRAPH_AVERAGE, GRAPH_STATE,  GRAPH_GRADIENT};
     const bur_graph *graph = plan->graph;
     const size_t chunk = plan->chunk_bytes[BUR_REGION_PERSISTENT];
     size_t end = 0;

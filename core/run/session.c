@@ -100,28 +100,35 @@ static bur_status bind_steps(bur_session *session)
     return status;
 }
 
-/* Names of an optimizer's state tensors. */
-static const char *slot_name(bur_optimizer_kind kind, int32_t slot)
+/* What stands before a parameter's name in that of its average or of an optimizer's state. */
+static void state_prefix(char *text, size_t size, const bur_graph *graph, const bur_graph_value *v)
 {
-    return (kind == BUR_ADAM || kind == BUR_ADAMW) && slot == 0 ? "m" : "v";
+    const bur_optimizer_kind kind = graph->options.optimizer.kind;
+    const bool is_mean = (kind == BUR_ADAM || kind == BUR_ADAMW) && v->slot == 0;
+    text[0] = '\0';
+    if (v->kind == GRAPH_AVERAGE)
+        snprintf(text, size, "ema.");
+    else if (v->kind == GRAPH_STATE)
+        snprintf(text, size, "%s.%s.", bur_optimizer_name(kind), is_mean ? "m" : "v");
 }
 
 static bur_status add_state(bur_session *session, int32_t value)
 {
+    static const int32_t slots[] = {
+        [GRAPH_PARAMETER] = BUR_SLOT_PARAMETER, [GRAPH_AVERAGE] = BUR_SLOT_AVERAGE};
     const bur_graph *graph = session->plan->graph;
     const bur_graph_value *v = &graph->values[value];
     const bool state = v->kind == GRAPH_STATE;
-    const bur_optimizer_kind kind = graph->options.optimizer.kind;
-    const char *parameter = bur_recipe_parameter_at(graph->recipe, v->parameter)->name;
-    char name[256];
-    snprintf(name, sizeof name, "%s%s%s%s%s", state ? bur_optimizer_name(kind) : "",
-             state ? "." : "", state ? slot_name(kind, v->slot) : "", state ? "." : "", parameter);
+    char prefix[64], name[256];
+    state_prefix(prefix, sizeof prefix, graph, v);
+    snprintf(name, sizeof name, "%s%s", prefix,
+             bur_recipe_parameter_at(graph->recipe, v->parameter)->name);
     char *copy = bur_strdup(session->context, name);
     if (copy == NULL)
         return BUR_E_NOMEM;
     session->state_values[session->n_states] = value;
     session->states[session->n_states++] =
-        (bur_state_tensor){copy, v->desc, v->parameter, state ? v->slot : -1,
+        (bur_state_tensor){copy, v->desc, v->parameter, state ? v->slot : slots[v->kind],
                            state ? graph->options.optimizer.attr.initial : 0};
     return BUR_OK;
 }
@@ -135,7 +142,7 @@ static bur_status list_states(bur_session *session)
         bur_alloc_array(session->context, (size_t)graph->n_values, sizeof *session->state_values);
     if (session->states == NULL || session->state_values == NULL)
         return BUR_E_NOMEM;
-    static const bur_graph_value_kind order[] = {GRAPH_PARAMETER, GRAPH_STATE};
+    static const bur_graph_value_kind order[] = {GRAPH_PARAMETER, GRAPH_AVERAGE, GRAPH_STATE};
     for (size_t k = 0; k < sizeof order / sizeof *order; k++)
         for (int32_t i = 0; i < graph->n_values; i++)
             if (graph->values[i].kind == order[k])

@@ -94,20 +94,35 @@ bur_status bur__trainer_recover(bur_trainer *trainer, bur_status lost)
 static int32_t count_saved(const bur_session *session, bool state)
 {
     int32_t n = bur_session_state_count(session);
-    while (!state && n > 0 && bur_session_state_at(session, n - 1)->slot >= 0)
+    while (!state && n > 0 && bur_session_state_at(session, n - 1)->slot != BUR_SLOT_PARAMETER)
         n--;
     return n;
 }
 
-/* Addresses of the tensors: in the buffers themselves, or in a fresh snapshot. */
-static bur_status collect(bur_trainer *trainer, bur_named_tensor *tensors, int32_t count)
+/* The average of a parameter; -1 if there is none. */
+static int32_t average_of(const bur_session *session, int32_t parameter)
+{
+    for (int32_t i = 0; i < bur_session_state_count(session); i++) {
+        const bur_state_tensor *tensor = bur_session_state_at(session, i);
+        if (tensor->parameter == parameter && tensor->slot == BUR_SLOT_AVERAGE)
+            return i;
+    }
+    return -1;
+}
+
+/* Addresses of the tensors: in the buffers themselves, or in a fresh snapshot. Without `state` a
+ * parameter that has an average gives that: the model as it is evaluated. */
+static bur_status collect(bur_trainer *trainer, bur_named_tensor *tensors, int32_t count,
+                          bool state)
 {
     bur_session *session = bur_trainer_session(trainer);
     BUR_TRY(bur__trainer_snapshot(trainer, true));
     for (int32_t i = 0; i < count; i++) {
         const bur_state_tensor *tensor = bur_session_state_at(session, i);
-        const char *data = is_mapped(trainer) ? bur__session_map_state(session, i)
-                                              : trainer->snapshot + snapshot_offset(session, i);
+        const int32_t average = state ? -1 : average_of(session, tensor->parameter),
+                      from = average < 0 ? i : average;
+        const char *data = is_mapped(trainer) ? bur__session_map_state(session, from)
+                                              : trainer->snapshot + snapshot_offset(session, from);
         tensors[i] = (bur_named_tensor){tensor->name, tensor->desc, data};
     }
     return BUR_OK;
@@ -128,7 +143,7 @@ bur_status bur_trainer_save(bur_trainer *trainer, const char *path, bool state)
     const char *const metadata[] = {
         "format",  "burthen", "model",  bur_recipe_name(trainer->recipe),
         "updates", updates,   "epochs", epochs};
-    bur_status status = collect(trainer, tensors, count);
+    bur_status status = collect(trainer, tensors, count, state);
     if (status == BUR_OK)
         status = bur_safetensors_save(trainer->context, path, tensors, count, metadata, 4);
     bur_free(trainer->context, tensors);
@@ -156,7 +171,9 @@ static bur_status check_file(const bur_safetensors *file, const bur_session *ses
     return BUR_OK;
 }
 
-static bur_status load_tensors(bur_trainer *trainer, const bur_safetensors *file, int32_t count)
+/* A parameter that is loaded without its average is its first average. */
+static bur_status load_tensors(bur_trainer *trainer, const bur_safetensors *file, int32_t count,
+                               bool state)
 {
     bur_session *session = bur_trainer_session(trainer);
     size_t most = 0;
@@ -174,6 +191,9 @@ static bur_status load_tensors(bur_trainer *trainer, const bur_safetensors *file
                                       bur_desc_bytes(&tensor->desc));
         if (status == BUR_OK)
             status = bur_session_write_state(session, i, data);
+        const int32_t average = state ? -1 : average_of(session, tensor->parameter);
+        if (status == BUR_OK && average >= 0)
+            status = bur_session_write_state(session, average, data);
     }
     bur_free(trainer->context, data);
     return status;
@@ -189,7 +209,7 @@ bur_status bur_trainer_load(bur_trainer *trainer, const char *path, bool state)
     const int32_t count = count_saved(session, state);
     bur_status status = check_file(file, session, count);
     if (status == BUR_OK)
-        status = load_tensors(trainer, file, count);
+        status = load_tensors(trainer, file, count, state);
     const char *updates = bur_safetensors_metadata(file, "updates");
     if (status == BUR_OK && state && updates != NULL)
         trainer->updates = strtoll(updates, NULL, 10);

@@ -24,7 +24,7 @@ static bur_optimizer complete_optimizer(const bur_optimizer *optimizer)
         set.kind = BUR_ADAM;
     const bur_optimizer standard = bur_optimizer_default(set.kind);
     bur_optimizer_attr own = set.attr; /* of the step itself */
-    own.l1 = own.l2 = own.weight_decay = own.clip_value = 0;
+    own.l1 = own.l2 = own.weight_decay = own.clip_value = own.clip_norm = own.ema = 0;
     own.proximal = 0;
     if (set.learning_rate == 0)
         set.learning_rate = standard.learning_rate;
@@ -36,6 +36,8 @@ static bur_optimizer complete_optimizer(const bur_optimizer *optimizer)
     set.attr.l2 = around.l2;
     set.attr.proximal = around.proximal;
     set.attr.clip_value = around.clip_value;
+    set.attr.clip_norm = around.clip_norm;
+    set.attr.ema = around.ema;
     if (around.weight_decay != 0)
         set.attr.weight_decay = around.weight_decay;
     return set;
@@ -54,6 +56,8 @@ static bur_status check_not_negative(const bur_optimizer_attr *attr)
         {"l2", attr->l2},
         {"weight_decay", attr->weight_decay},
         {"clip_value", attr->clip_value},
+        {"clip_norm", attr->clip_norm},
+        {"ema", attr->ema},
     };
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
         if (!(fields[i].value >= 0 && isfinite(fields[i].value)))
@@ -74,6 +78,8 @@ static bur_status check_optimizer(const bur_optimizer *optimizer)
     if (!(attr->beta1 >= 0 && attr->beta1 < 1 && attr->beta2 >= 0 && attr->beta2 < 1))
         return bur_fail(BUR_E_ARG, "beta1 %g and beta2 %g are not both in [0, 1)",
                         (double)attr->beta1, (double)attr->beta2);
+    if (attr->ema >= 1)
+        return bur_fail(BUR_E_ARG, "ema %g is not below 1", (double)attr->ema);
     return check_not_negative(attr);
 }
 

@@ -92,7 +92,7 @@ static void check_call(test_device *devices, int32_t count, const bur_call *call
         for (int32_t i = 0; i < call->n_outputs; i++)
             check_close(&devices[d], text, &call->outputs[i], outputs[i], wanted[i]);
         for (int32_t i = 0; i < call->n_inputs; i++)
-            if (test_input_is_updated(call, i))
+            if (bur_op_changes(call, i))
                 check_close(&devices[d], text, &call->inputs[i], inputs[i], wanted_inputs[i]);
     }
     for (int32_t i = 0; i < call->n_inputs; i++) {

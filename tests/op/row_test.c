@@ -95,7 +95,7 @@ static void check_example(const test_device *device, const test_example *example
             check_tensor(&s, outputs[i], wanted[i], &call->outputs[i], tolerance);
     }
     for (int32_t i = 0; i < call->n_inputs; i++)
-        if (test_input_is_updated(call, i)) {
+        if (bur_op_changes(call, i)) {
             const subject s = {device, example, "updated input", i};
             check_tensor(&s, inputs[i], reference->x[i], &call->inputs[i], tolerance);
         }

@@ -20,10 +20,12 @@ static void update(const bur_call *call, double *const *x, element_step *step)
     const double rate = (double)scalars.learning_rate, l1 = (double)attr->l1,
                  most = attr->clip_value > 0 ? (double)attr->clip_value : HUGE_VAL;
     const int32_t group = bur_op_get(call->op)->group;
-    for (int32_t t = 1; t < call->n_inputs; t += group)
+    const bool scaled = attr->clip_norm > 0;
+    for (int32_t t = scaled ? 2 : 1; t < call->n_inputs; t += group)
         for (int64_t i = 0; i < ref_count(&call->inputs[t]); i++) {
             const double p = x[t][i];
-            double g = fmax(fmin(x[t + 1][i], most), -most) + 2 * (double)attr->l2 * p;
+            const double scale = scaled ? x[1][0] : 1;
+            double g = fmax(fmin(scale * x[t + 1][i], most), -most) + 2 * (double)attr->l2 * p;
             if (!attr->proximal)
                 g += l1 * sign_of(p);
             double *const slots[2] = {group > 2 ? x[t + 2] : NULL, group > 3 ? x[t + 3] : NULL};
@@ -79,6 +81,15 @@ static double adam_step(const bur_optimizer_attr *attr, const bur_scalars *scala
                    (sqrt(s[1][i] * (double)scalars->correction2) + (double)attr->epsilon);
 }
 
+/* e = ema e + (1 - ema) p; in the first step e = p */
+static double moving_average_step(const bur_optimizer_attr *attr, const bur_scalars *scalars,
+                                  double e, double p, double *const *s, int64_t i)
+{
+    (void)s, (void)i;
+    const double ema = scalars->step[0] + scalars->step[1] == 0 ? 0 : (double)attr->ema;
+    return ema * e + (1 - ema) * p;
+}
+
 #define REF_OPTIMIZER(name)                                                                        \
     void ref_##name(const bur_call *call, double *const *x, double *const *y)                      \
     {                                                                                              \
@@ -90,3 +101,14 @@ REF_OPTIMIZER(momentum)
 REF_OPTIMIZER(rmsprop)
 REF_OPTIMIZER(adagrad)
 REF_OPTIMIZER(adam)
+REF_OPTIMIZER(moving_average)
+
+void ref_global_norm(const bur_call *call, double *const *x, double *const *y)
+{
+    double sum = 0;
+    for (int32_t t = 0; t < call->n_inputs; t++)
+        for (int64_t i = 0; i < ref_count(&call->inputs[t]); i++)
+            sum += x[t][i] * x[t][i];
+    y[0][1] = sqrt(sum);
+    y[0][0] = fmin(1, (double)call->attr->optimizer.clip_norm / (y[0][1] + 1e-6));
+}

@@ -50,7 +50,7 @@ static void lay_out(arena *a, const test_device *device, bool in_place)
         assert_non_null(*bytes[i]);
     }
     for (int32_t i = 0; i < call->n_inputs; i++)
-        if (test_input_is_updated(call, i))
+        if (bur_op_changes(call, i))
             memset(a->writable + a->input[i], RESULT, bur_desc_bytes(&call->inputs[i]));
     for (int32_t i = 0; i < call->n_outputs; i++)
         memset(a->writable + a->output[i], RESULT, bur_desc_bytes(&call->outputs[i]));
@@ -140,7 +140,7 @@ void test_execute(const test_device *device, const bur_call *call, void *const *
     run_twice(&a, device, buffer, command, inputs);
 
     for (int32_t i = 0; i < call->n_inputs; i++)
-        if (test_input_is_updated(call, i))
+        if (bur_op_changes(call, i))
             memcpy(inputs[i], a.after[1] + a.input[i], bur_desc_bytes(&call->inputs[i]));
     for (int32_t i = 0; i < call->n_outputs; i++)
         memcpy(outputs[i], a.after[1] + a.output[i], bur_desc_bytes(&call->outputs[i]));

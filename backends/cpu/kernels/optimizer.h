@@ -7,11 +7,14 @@
 #include "team.h"
 #include "vector.h"
 
+#include <math.h>
+
 /* What an update needs besides its tensors; copies, since the tensors' memory could be theirs as
  * far as the compiler knows. */
 typedef struct update {
     bur_optimizer_attr attr;
     bur_scalars scalars;
+    float scale; /* of gradients, by clip_norm */
 } update;
 
 /* One parameter's vectors; every function gives the new ones. state[] are the optimizer's slots. */
@@ -53,6 +56,15 @@ INLINE vec adagrad_value(const update *u, vec p, vec g, vec state[2])
     return p - u->scalars.learning_rate * g / (square_root(state[0]) + u->attr.epsilon);
 }
 
+/* e is the average p, and g what it is of. */
+INLINE vec average_value(const update *u, vec p, vec g, vec state[2])
+{
+    (void)state;
+    const bool is_first = u->scalars.step[0] == 0 && u->scalars.step[1] == 0;
+    const float keep = is_first ? 0 : u->attr.ema;
+    return keep * p + (1 - keep) * g;
+}
+
 /* A step with what stands around it: see bur_optimizer_attr. */
 INLINE vec regular_value(const update *u, vec p, vec g, vec state[2], update_function *f)
 {
@@ -60,6 +72,7 @@ INLINE vec regular_value(const update *u, vec p, vec g, vec state[2], update_fun
     const float rate = u->scalars.learning_rate, most = attr->clip_value;
     const vec zero = splat(0),
               sign = where_greater(p, zero, splat(1), where_greater(zero, p, splat(-1), zero));
+    g *= u->scale;
     if (most > 0)
         g = lesser(splat(most), greater(splat(-most), g));
     g += (attr->proximal ? 0 : attr->l1) * sign + 2 * attr->l2 * p;
@@ -97,14 +110,16 @@ INLINE void update_all(const bur_command *command, int thread, int threads, cons
                        update_function *f)
 {
     const bur_call *call = &command->kernel->call;
-    const update u = {call->attr->optimizer, *(const bur_scalars *)command->inputs[0]};
-    const bool plain =
-        u.attr.l1 == 0 && u.attr.l2 == 0 && u.attr.weight_decay == 0 && u.attr.clip_value == 0;
+    const int32_t first = bur_op_first_group(call);
+    const update u = {call->attr->optimizer, *(const bur_scalars *)command->inputs[0],
+                      first > 1 ? *(const float *)command->inputs[1] : 1};
+    const bool plain = u.attr.l1 == 0 && u.attr.l2 == 0 && u.attr.weight_decay == 0 &&
+                       u.attr.clip_value == 0 && u.attr.clip_norm == 0;
     int64_t lines = 0, before = 0;
-    for (int32_t i = 1; i < call->n_inputs; i += 2 + slots)
+    for (int32_t i = first; i < call->n_inputs; i += 2 + slots)
         lines += round_up(bur_desc_count(&call->inputs[i]), CACHE_LINE_FLOATS);
     const range own = share(lines, CACHE_LINE_FLOATS, thread, threads);
-    for (int32_t i = 1; i < call->n_inputs && before < own.end; i += 2 + slots) {
+    for (int32_t i = first; i < call->n_inputs && before < own.end; i += 2 + slots) {
         const int64_t count = bur_desc_count(&call->inputs[i]);
         const range part = {own.begin > before ? own.begin - before : 0,
                             least(count, own.end - before)};
@@ -139,6 +154,73 @@ static void adagrad(const bur_command *command, int thread, int threads)
 static void adam(const bur_command *command, int thread, int threads)
 {
     update_all(command, thread, threads, 2, adam_value);
+}
+
+static void moving_average(const bur_command *command, int thread, int threads)
+{
+    update_all(command, thread, threads, 0, average_value);
+}
+
+/* ---- the norm of all gradients ---- */
+
+enum { SQUARES_BLOCK = 4096 }; /* elements whose squares are added up in floats */
+
+/* One thread's sum; a cache line, so that threads do not share it. */
+typedef struct norm_part {
+    double sum;
+    double unused[7];
+} norm_part;
+
+static size_t global_norm_scratch(const bur_device_info *info, const bur_call *call,
+                                  int32_t threads)
+{
+    (void)info, (void)call;
+    return (size_t)threads * sizeof(norm_part);
+}
+
+INLINE double squares(const float *x, int64_t n)
+{
+    float lane[LANES];
+    vec sum = splat(0);
+    double total = 0;
+    for (int64_t i = 0; i < n; i += LANES) {
+        const vec value = load_first(x + i, least(LANES, n - i));
+        sum += value * value;
+    }
+    store(lane, sum);
+    for (int j = 0; j < LANES; j++)
+        total += (double)lane[j];
+    return total;
+}
+
+/* Elements of all tensors, one after the other, are shared out. */
+static void global_norm(const bur_command *command, int thread, int threads)
+{
+    const bur_call *call = &command->kernel->call;
+    norm_part *part = command->scratch;
+    int64_t total = 0, before = 0;
+    for (int32_t i = 0; i < call->n_inputs; i++)
+        total += bur_desc_count(&call->inputs[i]);
+    const range own = share(total, CACHE_LINE_FLOATS, thread, threads);
+    double sum = 0;
+    for (int32_t i = 0; i < call->n_inputs && before < own.end; i++) {
+        const int64_t count = bur_desc_count(&call->inputs[i]),
+                      end = least(count, own.end - before);
+        const float *x = command->inputs[i];
+        for (int64_t at = own.begin > before ? own.begin - before : 0; at < end; at += SQUARES_BLOCK)
+            sum += squares(x + at, least(SQUARES_BLOCK, end - at));
+        before += count;
+    }
+    part[thread].sum = sum;
+    team_wait(command, threads);
+    if (thread != 0)
+        return;
+    for (int t = 1; t < threads; t++)
+        sum += part[t].sum;
+    const double scale = (double)call->attr->optimizer.clip_norm / (sqrt(sum) + 1e-6);
+    float *result = command->outputs[0];
+    result[0] = scale > 1 ? 1 : (float)scale; /* a NaN stays */
+    result[1] = (float)sqrt(sum);
 }
 
 #endif

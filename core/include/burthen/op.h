@@ -261,11 +261,19 @@ typedef struct bur_recurrent_attr {
  * adam:     m = b1 m + (1-b1) g; v = b2 v + (1-b2) g^2;
  *           p -= lr (m / (1-b1^t)) / (sqrt(v / (1-b2^t)) + epsilon)
  * Sources: Sutskever 2013 (momentum as PyTorch has it); Tieleman and Hinton, 2012; Duchi et al.,
- * 2011; Kingma and Ba, 2015; epsilon stands outside of the root as in PyTorch. Around every one of
- * them: g = min(max(g, -clip_value), clip_value)   where clip_value > 0 g = g + l1 sign(p) + 2 l2 p
- * the penalty l1 sum |p| + l2 sum p^2, as Keras has it p = p - lr weight_decay p beside the
- * gradient (Loshchilov and Hutter, 2019) With `proximal` l1 is no part of g; the step ends in p =
- * sign(p) max(|p| - lr l1, 0), which makes weights exactly 0. */
+ * 2011; Kingma and Ba, 2015; epsilon stands outside of the root as in PyTorch.
+ * Around every one of them:
+ *   g = scale g                                      with clip_norm; global_norm gives the scale
+ *   g = min(max(g, -clip_value), clip_value)         where clip_value > 0
+ *   g = g + l1 sign(p) + 2 l2 p                      the penalty l1 sum |p| + l2 sum p^2 (Keras)
+ *   p = p - lr weight_decay p                        beside the gradient (Loshchilov, Hutter 2019)
+ * With `proximal` l1 is no part of g; the step ends in p = sign(p) max(|p| - lr l1, 0), which makes
+ * weights exactly 0.
+ * moving_average: e = ema e + (1 - ema) p, e = p in the first step (Polyak and Juditsky 1992; the
+ * start is Keras'); its groups are (e, p).
+ * global_norm: {min(1, clip_norm / (norm + 1e-6)), norm}, where norm is the Euclidean norm of all
+ * gradients together, without penalties (Pascanu et al. 2013; PyTorch's clip_grad_norm_). An
+ * optimizer with clip_norm takes it behind the scalars. */
 typedef struct bur_optimizer_attr {
     float momentum;
     int32_t nesterov;
@@ -273,8 +281,11 @@ typedef struct bur_optimizer_attr {
     float initial;
     float l1, l2, weight_decay;
     int32_t proximal;
-    float clip_value;
+    float clip_value, clip_norm; /* 0: no clipping */
+    float ema;                   /* moving_average */
 } bur_optimizer_attr;
+
+#define BUR_NORM_WORDS 2 /* of global_norm's result */
 
 /** An operator's attributes; unused bytes are zero. */
 typedef union bur_attr {
@@ -339,7 +350,7 @@ enum bur_op_flag {
     BUR_OP_VIEW = 4,     /* output shares the input's memory; no kernel */
     BUR_OP_RANDOM = 8,
     BUR_OP_LOSS = 16,
-    BUR_OP_UPDATE = 32,       /* multi-tensor: changes inputs in place, has no output */
+    BUR_OP_UPDATE = 32,       /* once per effective batch, after all gradients; of many tensors */
     BUR_OP_BATCH = 64,        /* the result for one sample depends on the others of its batch */
     BUR_OP_NO_GRADIENT = 128, /* of running statistics: stands in no graph that is differentiated */
 };
@@ -406,6 +417,12 @@ BUR_API bur_status bur_op_example(bur_op op, int32_t index, bur_attr *attr, bur_
  * and fills outputs[0..n_outputs). BUR_E_SHAPE, BUR_E_DTYPE, BUR_E_RANGE, BUR_E_ARG with both
  * shapes in the message. */
 BUR_API bur_status bur_op_infer(const bur_call *call, bur_desc *outputs);
+
+/** Where the groups of a multi-tensor row begin: behind the scalars and, with clip_norm, the result
+ * of global_norm. */
+BUR_API int32_t bur_op_first_group(const bur_call *call);
+/** Whether such a row changes an input in place: of a group all but the second. */
+BUR_API bool bur_op_changes(const bur_call *call, int32_t input);
 
 /** Work and least traffic of a call whose shapes were inferred. */
 BUR_API bur_cost bur_op_cost(const bur_call *call);

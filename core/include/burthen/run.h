@@ -108,12 +108,14 @@ BUR_API bur_status bur_session_clear_totals(bur_session *session);
 /** The model's output of the batch last run (evaluate without fusion, predict). */
 BUR_API bur_status bur_session_read_output(bur_session *session, void *y, size_t bytes);
 
-/** The tensors that outlive a step: parameters in the recipe's order, then optimizer state. */
+/** The tensors that outlive a step: parameters in the recipe's order, then their averages (with an
+ * optimizer's ema), then optimizer state. */
+enum { BUR_SLOT_PARAMETER = -1, BUR_SLOT_AVERAGE = -2 };
 typedef struct bur_state_tensor {
-    const char *name; /* "dense1.weight", "adam.m.dense1.weight" */
+    const char *name; /* "dense1.weight", "ema.dense1.weight", "adam.m.dense1.weight" */
     bur_desc desc;
     int32_t parameter; /* index in the recipe */
-    int32_t slot;      /* -1: the parameter itself, else the optimizer's slot */
+    int32_t slot;      /* the optimizer's slot, or one of the above */
     float initial;     /* of a slot: where it starts */
 } bur_state_tensor;
 

@@ -121,8 +121,10 @@ BUR_API const bur_epoch *bur_trainer_history(const bur_trainer *trainer, int64_t
 BUR_API bur_status bur_trainer_evaluate(bur_trainer *trainer, const bur_dataset *dataset,
                                         double *loss, double *metric);
 
-/** Saves or loads parameters (and, with `state`, optimizer state) as safetensors. Loading checks
- * every name, dtype and shape before the first is written: BUR_E_FORMAT names the first difference.
+/** Saves or loads parameters (and, with `state`, optimizer state) as safetensors. With an
+ * optimizer's ema what is saved without `state` are the averages, as evaluation reads them, and
+ * what is loaded so is the average too. Loading checks every name, dtype and shape before the first
+ * is written: BUR_E_FORMAT names the first difference.
  */
 BUR_API bur_status bur_trainer_save(bur_trainer *trainer, const char *path, bool state);
 BUR_API bur_status bur_trainer_load(bur_trainer *trainer, const char *path, bool state);
