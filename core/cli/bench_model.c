@@ -104,6 +104,17 @@ static bur_status prepare(stepping *s)
     return make_samples(s);
 }
 
+/* Keeps the kernels' times for plans: half a second of steps, 3 to 15. */
+static bur_status calibrate(stepping *s, double step_ms)
+{
+    const double runs = 500 / step_ms;
+    return bur_session_calibrate(s->session, s->x, s->what->infer ? NULL : s->labels, &s->scalars,
+                                 s->parts,
+                                 runs < 3    ? 3
+                                 : runs > 15 ? 15
+                                             : (int32_t)runs);
+}
+
 static bur_status add_row(json_t *rows, stepping *s)
 {
     const cli_model_bench *what = s->what;
@@ -119,6 +130,7 @@ static bur_status add_row(json_t *rows, stepping *s)
         "measured_peak_bytes", (json_int_t)bur_device_peak_bytes(s->device), "breakdown",
         json_null(), "runs", timing.runs);
     json_array_append_new(rows, row);
+    BUR_TRY(calibrate(s, timing.median_ms));
     if (!what->profile)
         return BUR_OK;
     const cli_profiled profiled = {s->device,   s->session, s->x, what->infer ? NULL : s->labels,

@@ -29,6 +29,8 @@ static const cli_column columns[] = {
     {0},
 };
 
+enum { MOST_ROWS = 72 }; /* powers of two of 64 bits, and marks between them */
+
 typedef struct planner {
     cli_model model;
     cli_target target;
@@ -36,6 +38,11 @@ typedef struct planner {
     cli_batch_choice choice;
     int64_t recommended_accumulate;
     float recommended_recompute;
+    struct { /* of every batch that was looked at and fits */
+        int64_t batch;
+        double samples_per_s;
+    } speeds[MOST_ROWS];
+    int32_t n_speeds;
     uint64_t budget_bytes;
     char binds[64], model_name[64];
 } planner;
@@ -62,6 +69,39 @@ static void row_note(char *text, size_t size, const planner *p, const bur_run_pl
     snprintf(text, size, "%s%s%s", what, what[0] != '\0' && levers[0] != '\0' ? ", " : "", levers);
 }
 
+static void note_speed(planner *p, int64_t batch, double samples_per_s)
+{
+    if (p->n_speeds == MOST_ROWS)
+        return;
+    p->speeds[p->n_speeds].batch = batch;
+    p->speeds[p->n_speeds++].samples_per_s = samples_per_s;
+}
+
+static double speed_of(const planner *p, int64_t batch)
+{
+    for (int32_t i = 0; i < p->n_speeds; i++)
+        if (p->speeds[i].batch == batch)
+            return p->speeds[i].samples_per_s;
+    return 0;
+}
+
+/* The smallest power of two within 3% of the best samples per second; 0 if no time is known. */
+static int64_t fastest_batch(const planner *p)
+{
+    double best = 0;
+    int64_t fastest = 0;
+    for (int32_t i = 0; i < p->n_speeds; i++)
+        best = p->speeds[i].samples_per_s > best ? p->speeds[i].samples_per_s : best;
+    for (int32_t i = 0; i < p->n_speeds && best > 0; i++) {
+        const int64_t batch = p->speeds[i].batch;
+        const bool is_power = (batch & (batch - 1)) == 0;
+        if (is_power && p->speeds[i].samples_per_s >= 0.97 * best &&
+            (fastest == 0 || batch < fastest))
+            fastest = batch;
+    }
+    return fastest;
+}
+
 static bur_status add_row(json_t *rows, planner *p, int64_t batch)
 {
     bur_run_plan plan = {0};
@@ -73,6 +113,8 @@ static bur_status add_row(json_t *rows, planner *p, int64_t batch)
         p->recommended_accumulate = plan.accumulate;
         p->recommended_recompute = plan.recompute;
     }
+    const double speed = plan.fits && plan.step_s > 0 ? (double)batch / plan.step_s : 0;
+    note_speed(p, batch, speed);
     snprintf(p->binds, sizeof p->binds, "%s", plan.binds);
     const uint64_t state_bytes = plan.bytes[BUR_BYTES_PARAMETERS] +
                                  plan.bytes[BUR_BYTES_GRADIENTS] + plan.bytes[BUR_BYTES_OPTIMIZER];
@@ -84,7 +126,8 @@ static bur_status add_row(json_t *rows, planner *p, int64_t batch)
                         cli_recompute_json(plan.recompute), "fits", (int)plan.fits, "peak_bytes",
                         (json_int_t)plan.peak_bytes, "device_bytes", on_device, "state_bytes",
                         (json_int_t)state_bytes, "bytes", cli_bytes_json(plan.bytes), "step_s",
-                        json_null(), "samples_per_s", json_null(), "note", note));
+                        speed > 0 ? cli_real(plan.step_s) : json_null(), "samples_per_s",
+                        speed > 0 ? cli_real(speed) : json_null(), "note", note));
     return BUR_OK;
 }
 
@@ -127,7 +170,7 @@ static json_t *result_json(const planner *p, json_t *rows)
     return json_pack("{si ss ss sI sb so so so so}", "schema", 1, "model", p->model_name, "device",
                      p->target.info.name, "budget_bytes", (json_int_t)p->budget_bytes, "assumed",
                      p->target.info.assumed, "recommended", recommended, "fastest",
-                     batch_or_null(0), "largest", largest, "rows", rows);
+                     batch_or_null(fastest_batch(p)), "largest", largest, "rows", rows);
 }
 
 static void print_head(const planner *p)
@@ -147,6 +190,22 @@ static void print_head(const planner *p)
                memory, budget, p->binds, p->target.info.name);
 }
 
+/* "recommended  batch=16   12m03s an epoch   suits ...". */
+static void print_choice(const planner *p, const char *what, int64_t batch, const char *why)
+{
+    char key[48], epoch[CLI_NUMBER_TEXT + 16] = "", seconds[CLI_NUMBER_TEXT];
+    const double speed = speed_of(p, batch);
+    if (batch < 1)
+        return;
+    snprintf(key, sizeof key, "batch=%" PRId64, batch);
+    if (speed > 0 && p->model.has_data) {
+        cli_seconds_text(seconds, sizeof seconds,
+                         (double)cli_train_samples(&p->model, &p->options) / speed);
+        snprintf(epoch, sizeof epoch, "%s an epoch; ", seconds);
+    }
+    printf("%-12s %-12s %s%s\n", what, key, epoch, why);
+}
+
 static void print_tail(const planner *p)
 {
     if (p->choice.batch < 1) {
@@ -154,7 +213,18 @@ static void print_tail(const planner *p)
             "\nNot even one sample fits: take a smaller input=, a lighter model or more memory.\n");
         return;
     }
-    printf("\nrecommended: batch=%" PRId64 " (%s)\n", p->choice.batch, p->choice.reason);
+    char largest[CLI_NUMBER_TEXT];
+    printf("\n");
+    print_choice(p, "recommended", p->choice.batch, p->choice.reason);
+    print_choice(p, "fastest", fastest_batch(p),
+                 "the least that comes within 3% of the best speed");
+    snprintf(largest, sizeof largest, "%s",
+             p->choice.samples_bind ? "all training samples" : p->binds);
+    print_choice(p, "largest", p->choice.largest, largest);
+    if (fastest_batch(p) == 0)
+        printf("no times are known yet: 'burthen bench %s --batch %" PRId64
+               "' measures its kernels\n",
+               p->model_name, p->choice.batch);
     if (p->target.info.assumed == 0)
         printf("try: burthen train %s%s%s batch=%" PRId64 "\n", p->model_name,
                p->model.has_data ? " data=" : " data=NAME",
@@ -177,6 +247,8 @@ static int run_plan(planner *p, cli_app *app)
         code = cli_target_open(&p->target, app);
     if (code != CLI_DONE)
         return code;
+    if (bur_device_calibration(&p->options.calibration, p->target.device) != BUR_OK)
+        p->options.calibration = NULL;
     snprintf(p->model_name, sizeof p->model_name, "%s", name);
     json_t *rows = json_array();
     const bur_status status = plan_rows(rows, p);

@@ -193,6 +193,8 @@ static int prepare(training *t)
         code = cli_target_open(&t->target, app);
     if (code != CLI_DONE)
         return code;
+    if (bur_device_calibration(&t->options.calibration, t->target.device) != BUR_OK)
+        t->options.calibration = NULL;
     t->metric = cli_metric_name(&t->model.train, t->options.loss);
     if (t->options.loss == BUR_LOSS_NONE)
         t->options.loss = t->model.train.classes > 0 ? BUR_LOSS_CROSS_ENTROPY : BUR_LOSS_MSE;

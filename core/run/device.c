@@ -221,6 +221,7 @@ bur_status bur__device_open_own(bur_device **out, bur__registry *r, int32_t inde
 void bur__device_close_own(bur_device *device)
 {
     device->backend->close(device->handle);
+    bur_calibration_destroy(device->calibration);
     bur_free(device->context, device);
 }
 

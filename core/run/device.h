@@ -13,6 +13,7 @@ struct bur_device {
     bur_device_info info;
     bur_device_handle *handle;
     size_t live_bytes, peak_bytes;
+    bur_calibration *calibration; /* NULL until it is asked for */
     bur_device *next; /* of the context's opened devices */
 };
 

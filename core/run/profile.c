@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 /* What the host does around the commands, the first rows of a profile. */
-enum { WRITE_BATCH, WRITE_SCALARS, READ_RESULT, HOST_ROWS };
+enum { WRITE_BATCH, WRITE_SCALARS, READ_RESULT, HOST_ROWS = BUR__PROFILE_HOST_ROWS };
 static const char *const host_texts[HOST_ROWS] = {"write the batch", "write the scalars",
                                                   "wait, read the result"};
 

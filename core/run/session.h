@@ -47,6 +47,9 @@ struct bur_session {
 /* Where a value or buffer of the plan lies in the memory. */
 bur_place bur__session_place(const bur_session *session, int32_t buffer);
 
+/* Rows of a profile before those of the commands: what the host does. */
+enum { BUR__PROFILE_HOST_ROWS = 3 };
+
 /* Runs a segment that is a copy. */
 bur_status bur__session_copy(const bur_session *session, const bur_segment *segment);
 

@@ -4,6 +4,8 @@
 
 #include <burthen/run.h>
 
+#include <stdio.h>
+
 /* Samples per second of training steps of a small convolutional network. Takes about half a second
  * on any device; one that is slower than that is timed for a step or two. BUR_E_DEVICE if it
  * computes a loss that is no number. */
@@ -17,6 +19,14 @@ uint64_t bur__speed_key(const bur_context *context, const bur_device_info *info)
  * the variables that choose among them, the graphics devices of the system, the loadable backends;
  * threads and library as above. */
 uint64_t bur__listing_key(const bur_context *context);
+
+enum { BUR__PATH_BYTES = 4096 };
+/* The path of a file of the user's cache, whose folder is made if `make` says so; false without a
+ * home. */
+bool bur__cache_path(char path[BUR__PATH_BYTES], const char *name, bool make);
+/* Replaces such a file by what `write` writes, at once; false if it cannot be written. */
+bool bur__cache_replace(const char *name, void (*write)(FILE *file, const void *user),
+                        const void *user);
 
 /* The kept line of `key`, into text[size]; false if there is none. */
 bool bur__kept_read(uint64_t key, char *text, size_t size);

@@ -12,7 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { FORMAT = 1, PATH_BYTES = 4096, LINE_BYTES = 1024, MOST_LINES = 256 };
+enum { FORMAT = 1, PATH_BYTES = BUR__PATH_BYTES, LINE_BYTES = 1024, MOST_LINES = 256 };
+static const char file_name[] = "speeds.txt";
 
 /* ---- keys ---- */
 
@@ -126,8 +127,7 @@ static const char *next_line(FILE *file, char line[LINE_BYTES], uint64_t *key)
     return NULL;
 }
 
-/* The file's path; its folder is made if `make` says so. */
-static bool file_path(char path[PATH_BYTES], bool make)
+bool bur__cache_path(char path[PATH_BYTES], const char *name, bool make)
 {
     const char *base = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
     int length = 0;
@@ -135,21 +135,41 @@ static bool file_path(char path[PATH_BYTES], bool make)
         length = snprintf(path, PATH_BYTES, "%s", base);
     else if (home != NULL && home[0] == '/')
         length = snprintf(path, PATH_BYTES, "%s/.cache", home);
-    if (length <= 0 || length >= PATH_BYTES - 64)
+    if (length <= 0 || length >= PATH_BYTES - 64 - (int)strlen(name))
         return false;
     if (make)
         mkdir(path, 0700);
     strcpy(path + length, "/burthen");
     if (make)
         mkdir(path, 0700);
-    strcat(path, "/speeds.txt");
+    strcat(path, "/");
+    strcat(path, name);
     return true;
+}
+
+bool bur__cache_replace(const char *name, void (*write)(FILE *file, const void *user),
+                        const void *user)
+{
+    char path[PATH_BYTES], aside[PATH_BYTES + 8];
+    if (!bur__cache_path(path, name, true))
+        return false;
+    snprintf(aside, sizeof aside, "%s.XXXXXX", path);
+    const int fd = mkstemp(aside);
+    FILE *to = fd < 0 ? NULL : fdopen(fd, "w");
+    if (to == NULL)
+        return false;
+    write(to, user);
+    const bool written = fflush(to) == 0 && ferror(to) == 0;
+    const bool kept = (fclose(to) == 0) & written && rename(aside, path) == 0;
+    if (!kept)
+        remove(aside);
+    return kept;
 }
 
 static FILE *open_kept(void)
 {
     char path[PATH_BYTES];
-    return file_path(path, false) ? fopen(path, "r") : NULL;
+    return bur__cache_path(path, file_name, false) ? fopen(path, "r") : NULL;
 }
 
 bool bur__kept_read(uint64_t key, char *text, size_t size)
@@ -188,26 +208,25 @@ static void copy_others(FILE *to, FILE *from, uint64_t key)
             write_line(to, of, text);
 }
 
+typedef struct new_line {
+    uint64_t key;
+    const char *text;
+} new_line;
+
+static void write_lines(FILE *to, const void *user)
+{
+    const new_line *line = user;
+    FILE *from = open_kept();
+    if (from != NULL) {
+        copy_others(to, from, line->key);
+        fclose(from);
+    }
+    write_line(to, line->key, line->text);
+}
+
 bool bur__kept_write(uint64_t key, const char *text)
 {
-    char path[PATH_BYTES], aside[PATH_BYTES + 8];
-    if (!file_path(path, true))
-        return false;
-    snprintf(aside, sizeof aside, "%s.XXXXXX", path);
-    const int fd = mkstemp(aside);
-    FILE *to = fd < 0 ? NULL : fdopen(fd, "w"), *from = fopen(path, "r");
-    if (to != NULL && from != NULL)
-        copy_others(to, from, key);
-    if (from != NULL)
-        fclose(from);
-    if (to == NULL)
-        return false;
-    write_line(to, key, text);
-    const bool written = fflush(to) == 0 && ferror(to) == 0;
-    const bool kept = (fclose(to) == 0) & written && rename(aside, path) == 0;
-    if (!kept)
-        remove(aside);
-    return kept;
+    return bur__cache_replace(file_name, write_lines, &(const new_line){key, text});
 }
 
 /* ---- speeds ---- */

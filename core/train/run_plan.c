@@ -145,8 +145,8 @@ bur_status bur__run_sessions_add(bur_run_sessions *sessions, const bur_recipe *r
                                              .loss = options->loss,
                                              .optimizer = options->optimizer,
                                              .accumulate = options->accumulate > 1,
-                                             .recompute = mode == BUR_TRAIN ? options->recompute
-                                                                            : 0};
+                                             .recompute =
+                                                 mode == BUR_TRAIN ? options->recompute : 0};
     bur_run_session *added = &sessions->list[sessions->count];
     *added = (bur_run_session){.mode = mode, .batch = batch};
     BUR_TRY(bur_graph_create(&added->graph, recipe, &graph_options));
@@ -282,6 +282,21 @@ static uint64_t state_bytes(const bur_run_plan *plan)
     return plan->bytes[BUR_BYTES_PARAMETERS] + plan->bytes[BUR_BYTES_OPTIMIZER];
 }
 
+/* Of an update: its micro-batches one after the other, then the optimizer. */
+static double step_seconds(const bur_run_sessions *sessions, const bur_fit_options *options)
+{
+    const int64_t micro = options->batch / options->accumulate;
+    for (int32_t i = 0; i < sessions->count && options->calibration != NULL; i++) {
+        const bur_run_session *session = &sessions->list[i];
+        if (session->mode != BUR_TRAIN || session->batch != micro)
+            continue;
+        const bur_step_time time = bur_plan_step_time(session->plan, options->calibration);
+        if (time.known)
+            return (double)options->accumulate * time.accumulate_s + time.update_s;
+    }
+    return 0;
+}
+
 /* What a device leaves for a run: free or total memory, less a reserve for the display and the
  * driver. */
 static uint64_t device_budget(const bur_device_info *info)
@@ -384,6 +399,7 @@ bur_status bur__run_plan_sum(bur_run_plan *out, const bur_run_sessions *sessions
     plan.bytes[BUR_BYTES_RUNTIME] = runtime_bytes(bur_recipe_context(recipe), target, loaded_bytes);
     for (int32_t c = 0; c < BUR_BYTE_CLASS_COUNT; c++)
         plan.peak_bytes += plan.bytes[c];
+    plan.step_s = step_seconds(sessions, options);
     judge(&plan, target, options);
     *out = plan;
     return BUR_OK;

@@ -78,6 +78,47 @@ BUR_API bur_status bur_plan_choose_parts(int64_t *out, const bur_recipe *recipe,
                                          const bur_graph_options *options, const bur_target *target,
                                          const bur_target *fallback);
 
+/* ---- seconds ---- */
+
+/** The least seconds that such a cost takes within the limits: the longer of arithmetic and memory
+ * traffic, whose limit is that of the caches if its bytes fit there (roofline: Williams, Waterman
+ * and Patterson, 2009). */
+BUR_API double bur_limits_least_s(const bur_limits *limits, bur_cost cost);
+
+/** Times of calls on one device, as they were measured. */
+typedef struct bur_calibration bur_calibration;
+
+/** One call and what it took. `key` stands for operator, attributes, dtypes and all shapes, `family`
+ * for the same without every tensor's first dimension, which is where batches differ. */
+typedef struct bur_call_time {
+    uint64_t key, family;
+    int32_t op;
+    bur_cost cost;
+    double seconds;
+} bur_call_time;
+
+/** Knows nothing yet but the limits (all 0: not even these); yours to destroy. */
+BUR_API bur_status bur_calibration_create(bur_calibration **out, bur_context *context,
+                                          const bur_limits *limits);
+BUR_API void bur_calibration_destroy(bur_calibration *calibration);
+/** A call that took so many seconds; a later time of the same call takes the place of the first. */
+BUR_API bur_status bur_calibration_add(bur_calibration *calibration, const bur_call_time *time);
+BUR_API bur_call_time bur_call_time_of(const bur_call *call, double seconds);
+BUR_API int32_t bur_calibration_count(const bur_calibration *calibration);
+BUR_API const bur_call_time *bur_calibration_at(const bur_calibration *calibration, int32_t index);
+
+/** What a step of a plan will take. A call that was measured takes what it took; one that differs
+ * from a measured one in the batch, as much in proportion to its least time within the limits; any
+ * other its least time over the share of the limits that its operator reached, else that of all.
+ * Nothing is known without limits or times: known is false then. */
+typedef struct bur_step_time {
+    bool known;
+    double accumulate_s;   /* forward and backward of one (micro-)batch */
+    double update_s;       /* the optimizer, once for each update */
+    double measured_share; /* of these seconds: of calls that were measured just so */
+} bur_step_time;
+BUR_API bur_step_time bur_plan_step_time(const bur_plan *plan, const bur_calibration *calibration);
+
 /** Host memory: what there is and what may be used. Bytes. */
 typedef struct bur_host_memory {
     uint64_t total_bytes; /* MemTotal, or the smallest memory limit above this process if less */

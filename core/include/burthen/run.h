@@ -42,11 +42,6 @@ BUR_API size_t bur_device_peak_bytes(const bur_device *device);
  * BUR_E_UNSUPPORTED if its backend does not offer that. */
 BUR_API bur_status bur_device_measure_limits(bur_device *device, bur_limits *out);
 
-/** The least seconds that such a cost takes within the limits: the longer of arithmetic and memory
- * traffic, whose limit is that of the caches if its bytes fit there (roofline: Williams, Waterman
- * and Patterson, 2009). */
-BUR_API double bur_limits_least_s(const bur_limits *limits, bur_cost cost);
-
 /** How fast a device was when it was last measured; all 0 if it never was or failed. */
 typedef struct bur_device_speed {
     bur_limits limits;          /* measured by bur_device_speeds(anew) alone */
@@ -65,6 +60,10 @@ BUR_API bur_status bur_device_speeds(bur_context *context, bool anew, const bur_
 /** The same from the cache alone: nothing is measured. */
 BUR_API bur_status bur_device_speeds_kept(bur_context *context, const bur_device_speed **out,
                                           int32_t *count);
+
+/** What is known of the times of this device's kernels: the limits that were measured last, and what
+ * bur_session_calibrate kept in the user's cache. The device's, until it is closed. */
+BUR_API bur_status bur_device_calibration(const bur_calibration **out, bur_device *device);
 
 /* ---- memory and sessions ---- */
 
@@ -146,6 +145,12 @@ BUR_API bur_status bur_session_profile(bur_session *session, const void *x, cons
                                        bur_profile_row *rows, int32_t capacity, int32_t *count,
                                        int64_t *step_ns);
 BUR_API int32_t bur_session_profile_rows(const bur_session *session);
+
+/** Profiles `runs` steps (as bur_session_profile) and keeps the time of each kernel, for the plans of
+ * this device's next sessions, in this process and in later ones. A cache that cannot be written is
+ * no error. */
+BUR_API bur_status bur_session_calibrate(bur_session *session, const void *x, const void *target,
+                                         const bur_scalars *scalars, int64_t parts, int32_t runs);
 
 /* ---- eager calls ---- */
 

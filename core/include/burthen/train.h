@@ -53,6 +53,7 @@ typedef struct bur_fit_options {
     double validation_split; /* the last share of the training samples, taken before shuffling */
     uint64_t seed;
     uint64_t budget_bytes; /* what the run may use; 0: what the device has */
+    const bur_calibration *calibration; /* of the target's kernel times, for plans; may be NULL */
     double snapshot_s;     /* seconds between host copies of the parameters on a device; 10 */
     int64_t max_steps;     /* stop after so many updates; 0: no limit */
     bool fallback_off;     /* neither unsupported operators nor a lost device go to the CPU */
@@ -72,6 +73,7 @@ typedef struct bur_run_plan {
     uint64_t device_bytes; /* of peak_bytes: in the device's own memory */
     uint64_t bytes[BUR_BYTE_CLASS_COUNT];
     size_t arena_bytes, lower_bound_bytes; /* largest over the run's sessions */
+    double step_s;     /* predicted, of an update; 0: nothing is known of the device's times */
     const char *binds; /* "RAM", "cgroup limit", "device memory", "given budget" */
     bool fits;
     bool needs_whole_batch; /* bur_graph_needs_whole_batch: it is not split by itself */

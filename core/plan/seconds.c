@@ -1,0 +1,234 @@
+/* What a step will take: measured times of its calls, the roofline for the rest. */
+#include "plan.h"
+#include "../base/vector.h"
+
+#include <string.h>
+
+struct bur_calibration {
+    bur_context *context;
+    bur_limits limits;
+    bur_call_time *times; /* by family, then key */
+    int32_t count, room;
+    double least_s[BUR_OP_COUNT + 1], seconds[BUR_OP_COUNT + 1]; /* by operator; last: of all */
+};
+
+/* Where nothing was measured: what kernels reach of the limits, roughly. */
+static const double usual_share = 0.6;
+
+/* The bandwidth measured with the smallest working set that is no smaller; the last for more. */
+static double bytes_per_s(const bur_limits *limits, double bytes)
+{
+    int32_t i = 0;
+    while (i + 1 < BUR_BANDWIDTH_COUNT && limits->bandwidth[i].working_set_bytes < bytes)
+        i++;
+    return limits->bandwidth[i].bytes_per_s;
+}
+
+double bur_limits_least_s(const bur_limits *limits, bur_cost cost)
+{
+    const double arithmetic_s = limits->flop_per_s > 0 ? cost.flop / limits->flop_per_s : 0;
+    const double bandwidth = bytes_per_s(limits, cost.bytes);
+    const double memory_s = bandwidth > 0 ? cost.bytes / bandwidth : 0;
+    return arithmetic_s > memory_s ? arithmetic_s : memory_s;
+}
+
+/* Least time of a call; without limits a number in proportion to its work. */
+static double least_of(const bur_calibration *calibration, bur_cost cost)
+{
+    static const double flop_per_byte = 8;
+    if (calibration->limits.flop_per_s > 0)
+        return bur_limits_least_s(&calibration->limits, cost);
+    return cost.bytes > cost.flop / flop_per_byte ? cost.bytes : cost.flop / flop_per_byte;
+}
+
+/* ---- keys ---- */
+
+/* 64-bit FNV-1a. */
+static uint64_t hash(uint64_t h, const void *data, size_t bytes)
+{
+    const unsigned char *byte = data;
+    for (size_t i = 0; i < bytes; i++)
+        h = (h ^ byte[i]) * UINT64_C(0x100000001b3);
+    return h;
+}
+
+static uint64_t hash_shape(uint64_t h, const bur_desc *desc, int32_t from)
+{
+    h = hash(h, &desc->dtype, sizeof desc->dtype);
+    h = hash(h, &desc->shape.rank, sizeof desc->shape.rank);
+    return desc->shape.rank <= from
+               ? h
+               : hash(h, desc->shape.dim + from,
+                      (size_t)(desc->shape.rank - from) * sizeof *desc->shape.dim);
+}
+
+static uint64_t hash_call(const bur_call *call, int32_t from)
+{
+    uint64_t h = UINT64_C(0xcbf29ce484222325);
+    const char *name = bur_op_get(call->op)->name; /* numbers change when rows are added */
+    h = hash(h, name, strlen(name) + 1);
+    h = hash(h, call->attr, sizeof *call->attr);
+    for (int32_t i = 0; i < call->n_inputs; i++)
+        h = hash_shape(h, &call->inputs[i], from);
+    for (int32_t i = 0; i < call->n_outputs; i++)
+        h = hash_shape(h, &call->outputs[i], from);
+    return h;
+}
+
+bur_call_time bur_call_time_of(const bur_call *call, double seconds)
+{
+    return (bur_call_time){hash_call(call, 0), hash_call(call, 1), (int32_t)call->op,
+                           bur_op_cost(call), seconds};
+}
+
+/* ---- what is known ---- */
+
+bur_status bur_calibration_create(bur_calibration **out, bur_context *context,
+                                  const bur_limits *limits)
+{
+    bur_calibration *calibration = bur_alloc(context, sizeof *calibration);
+    if (calibration == NULL)
+        return BUR_E_NOMEM;
+    calibration->context = context;
+    calibration->limits = *limits;
+    *out = calibration;
+    return BUR_OK;
+}
+
+void bur_calibration_destroy(bur_calibration *calibration)
+{
+    if (calibration == NULL)
+        return;
+    bur_free(calibration->context, calibration->times);
+    bur_free(calibration->context, calibration);
+}
+
+static void count_time(bur_calibration *calibration, const bur_call_time *time, double sign)
+{
+    const double least = least_of(calibration, time->cost);
+    const int32_t rows[] = {time->op, BUR_OP_COUNT};
+    for (int i = 0; i < 2; i++) {
+        calibration->least_s[rows[i]] += sign * least;
+        calibration->seconds[rows[i]] += sign * time->seconds;
+    }
+}
+
+/* The first place whose family and key are not before these. */
+static int32_t find(const bur_calibration *calibration, uint64_t family, uint64_t key)
+{
+    int32_t low = 0, high = calibration->count;
+    while (low < high) {
+        const int32_t middle = low + (high - low) / 2;
+        const bur_call_time *time = &calibration->times[middle];
+        if (time->family < family || (time->family == family && time->key < key))
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+bur_status bur_calibration_add(bur_calibration *calibration, const bur_call_time *time)
+{
+    if ((unsigned)time->op >= BUR_OP_COUNT || !(time->seconds > 0))
+        return bur_fail(BUR_E_ARG, "operator %d took %g s", (int)time->op, time->seconds);
+    const int32_t at = find(calibration, time->family, time->key);
+    if (at == calibration->count || calibration->times[at].key != time->key) {
+        BUR_TRY(bur__vector_reserve(calibration->context, (void **)&calibration->times,
+                                    &calibration->room, calibration->count + 1,
+                                    sizeof *calibration->times));
+        memmove(&calibration->times[at + 1], &calibration->times[at],
+                (size_t)(calibration->count - at) * sizeof *calibration->times);
+        calibration->count++;
+    } else {
+        count_time(calibration, &calibration->times[at], -1);
+    }
+    calibration->times[at] = *time;
+    count_time(calibration, time, 1);
+    return BUR_OK;
+}
+
+int32_t bur_calibration_count(const bur_calibration *calibration)
+{
+    return calibration->count;
+}
+
+const bur_call_time *bur_calibration_at(const bur_calibration *calibration, int32_t index)
+{
+    return &calibration->times[index];
+}
+
+/* ---- predicting ---- */
+
+/* The measured call of the same family whose least time is nearest in proportion. */
+static const bur_call_time *nearest(const bur_calibration *calibration, const bur_call_time *call)
+{
+    const bur_call_time *best = NULL;
+    double best_ratio = 0;
+    const double wanted = least_of(calibration, call->cost);
+    for (int32_t i = find(calibration, call->family, 0); i < calibration->count; i++) {
+        const bur_call_time *time = &calibration->times[i];
+        if (time->family != call->family)
+            break;
+        if (time->key == call->key)
+            return time;
+        const double least = least_of(calibration, time->cost);
+        const double ratio = least > wanted ? wanted / least : least / wanted;
+        if (best == NULL || ratio > best_ratio) {
+            best = time;
+            best_ratio = ratio;
+        }
+    }
+    return best;
+}
+
+/* The share of the limits that an operator reaches, else all together. */
+static double share_of(const bur_calibration *calibration, bur_op op)
+{
+    const int32_t row = calibration->seconds[op] > 0 ? (int32_t)op : BUR_OP_COUNT;
+    return calibration->seconds[row] > 0 ? calibration->least_s[row] / calibration->seconds[row]
+                                         : usual_share;
+}
+
+static double predict(const bur_calibration *calibration, const bur_call *call, bool *measured)
+{
+    const bur_call_time wanted = bur_call_time_of(call, 0);
+    const bur_call_time *known = nearest(calibration, &wanted);
+    const double least = least_of(calibration, wanted.cost);
+    *measured = known != NULL && known->key == wanted.key;
+    if (*measured)
+        return known->seconds;
+    const double launch = calibration->limits.launch_s;
+    if (known == NULL || !(least_of(calibration, known->cost) > 0))
+        return least / share_of(calibration, call->op) + launch;
+    return known->seconds * least / least_of(calibration, known->cost);
+}
+
+bur_step_time bur_plan_step_time(const bur_plan *plan, const bur_calibration *calibration)
+{
+    const bur_graph *graph = plan->graph;
+    bur_step_time time = {.known = calibration->count > 0 || calibration->limits.flop_per_s > 0};
+    double measured_s = 0;
+    int32_t most = 1;
+    for (int32_t i = 0; i < graph->n_nodes; i++)
+        most = graph->nodes[i].n_inputs > most ? graph->nodes[i].n_inputs : most;
+    bur_desc *inputs = bur_alloc_array(plan->context, (size_t)most, sizeof *inputs);
+    if (inputs == NULL || !time.known) {
+        bur_free(plan->context, inputs);
+        return (bur_step_time){.known = false};
+    }
+    for (int32_t i = 0; i < plan->n_steps; i++) {
+        const bur_plan_step *step = &plan->steps[i];
+        if (step->kind != BUR_STEP_RUN)
+            continue;
+        bur_desc outputs[BUR_MAX_OUTPUTS];
+        bool measured = false;
+        const bur_call call = bur__graph_call(graph, step->node, inputs, outputs);
+        const double seconds = predict(calibration, &call, &measured);
+        *(step->update ? &time.update_s : &time.accumulate_s) += seconds;
+        measured_s += measured ? seconds : 0;
+    }
+    bur_free(plan->context, inputs);
+    time.measured_share = measured_s / (time.accumulate_s + time.update_s);
+    return time;
+}
