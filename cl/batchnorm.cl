@@ -58,12 +58,30 @@ kernel void batch_stats(global const float *partial, ulong partial_at, global fl
     stats[stats_at + columns + c] = squares / rows;
 }
 
-/* y = (x - mean) / sqrt(variance + epsilon) scale + shift */
+/* ---- activations of fused rows; silu's slope takes z, that of the others z or y ---- */
+
+inline vec norm_activate(vec z, int activation)
+{
+    if (activation != ACT_SILU)
+        return activate(z, activation, 0.0f);
+    return fmax(z, -88.0f) / (1.0f + exp(-z)) + (z - z); /* NaN stays NaN */
+}
+
+inline vec norm_activate_grad(vec dy, vec z, int activation)
+{
+    if (activation != ACT_SILU)
+        return activate_grad(dy, z, activation, 0.0f);
+    const vec e = exp(-fabs(z)), s = (z > 0.0f ? (vec)(1.0f) : e) / (1.0f + e);
+    return dy * (s + bounded(z, -88.0f, 88.0f) * e / ((1.0f + e) * (1.0f + e)));
+}
+
+/* y = act((x - mean) / sqrt(variance + epsilon) scale + shift [+ residual]) */
 kernel void batch_apply(global const float *x, ulong x_at, global const float *scale,
                         ulong scale_at, global const float *shift, ulong shift_at,
                         global const float *mean, ulong mean_at, global const float *variance,
-                        ulong variance_at, global float *y, ulong y_at, int rows, int columns,
-                        int chunk_rows, int chunks, float epsilon)
+                        ulong variance_at, global const float *residual, ulong residual_at,
+                        global float *y, ulong y_at, int rows, int columns, int chunk_rows,
+                        int chunks, float epsilon, int activation, int has_residual)
 {
     CHUNK_AND_COLUMN(chunks)
     const vec factor =
@@ -71,25 +89,52 @@ kernel void batch_apply(global const float *x, ulong x_at, global const float *s
     const vec middle = load_all(mean + mean_at + c), base = load_all(shift + shift_at + c);
     for (int r = begin; r < end; r++) {
         const ulong i = (ulong)r * columns + c;
-        store_all((load_all(x + x_at + i) - middle) * factor + base, y + y_at + i);
+        vec z = (load_all(x + x_at + i) - middle) * factor + base;
+        if (has_residual)
+            z += load_all(residual + residual_at + i);
+        store_all(norm_activate(z, activation), y + y_at + i);
     }
 }
 
-/* partial[chunk, 0, c] = sum dy (x - mean), partial[chunk, 1, c] = sum dy. */
+/* What a column's gradient is made of. */
+typedef struct column {
+    vec middle, inverse, factor, base;
+} column;
+
+#define COLUMN                                                                                     \
+    column v;                                                                                      \
+    v.middle = load_all(mean + mean_at + c);                                                       \
+    v.inverse = 1.0f / sqrt(load_all(variance + variance_at + c) + epsilon);                       \
+    v.factor = load_all(scale + scale_at + c) * v.inverse;                                         \
+    v.base = load_all(shift + shift_at + c);
+
+/* dz where y = act(z). */
+inline vec slope_of(vec dy, vec x, const column *v, int activation)
+{
+    if (activation == ACT_LINEAR)
+        return dy;
+    return norm_activate_grad(dy, (x - v->middle) * v->factor + v->base, activation);
+}
+
+/* partial[chunk, 0, c] = sum dz (x - mean), partial[chunk, 1, c] = sum dz. */
 kernel void batch_grad_chunks(global const float *dy, ulong dy_at, global const float *x,
-                              ulong x_at, global const float *stats, ulong stats_at,
+                              ulong x_at, global const float *scale, ulong scale_at,
+                              global const float *shift, ulong shift_at, global const float *mean,
+                              ulong mean_at, global const float *variance, ulong variance_at,
                               global float *partial, ulong partial_at, int rows, int columns,
-                              int chunk_rows, int chunks)
+                              int chunk_rows, int chunks, float epsilon, int activation)
 {
     CHUNK_AND_COLUMN(chunks)
-    const vec none = (vec)(0.0f), middle = load_all(stats + stats_at + c);
+    COLUMN
+    const vec none = (vec)(0.0f);
     vec product = none, plain = none;
     for (int first = begin; first < end; first += PART) {
         vec a = none, b = none;
         for (int r = first; r < min(first + PART, end); r++) {
             const ulong i = (ulong)r * columns + c;
-            const vec d = load_all(dy + dy_at + i);
-            a += d * (load_all(x + x_at + i) - middle);
+            const vec value = load_all(x + x_at + i);
+            const vec d = slope_of(load_all(dy + dy_at + i), value, &v, activation);
+            a += d * (value - v.middle);
             b += d;
         }
         product += a;
@@ -101,10 +146,10 @@ kernel void batch_grad_chunks(global const float *dy, ulong dy_at, global const 
 }
 
 /* dscale and dshift: the chunks' sums added up in order. */
-kernel void batch_grad_sum(global const float *partial, ulong partial_at, global const float *stats,
-                           ulong stats_at, global float *dscale, ulong dscale_at,
-                           global float *dshift, ulong dshift_at, int columns, int chunks,
-                           float epsilon)
+kernel void batch_grad_sum(global const float *partial, ulong partial_at,
+                           global const float *variance, ulong variance_at, global float *dscale,
+                           ulong dscale_at, global float *dshift, ulong dshift_at, int columns,
+                           int chunks, float epsilon)
 {
     const int c = get_global_id(0);
     if (c >= columns)
@@ -115,28 +160,29 @@ kernel void batch_grad_sum(global const float *partial, ulong partial_at, global
         product += from[0];
         plain += from[columns];
     }
-    dscale[dscale_at + c] = product / sqrt(stats[stats_at + columns + c] + epsilon);
+    dscale[dscale_at + c] = product / sqrt(variance[variance_at + c] + epsilon);
     dshift[dshift_at + c] = plain;
 }
 
-/* With x^ = (x - mean) / deviation, of m rows: dx = scale / deviation (dy - dshift / m - x^ dscale /
- * m). dx may be dy. */
+/* With x^ = (x - mean) / deviation, of m rows: dx = scale / deviation (dz - dshift / m - x^ dscale /
+ * m). `share` is 1 / m, or 0 where the statistics are given. dx may be dy. */
 kernel void batch_grad(global const float *dy, ulong dy_at, global const float *x, ulong x_at,
-                       global const float *scale, ulong scale_at, global const float *stats,
-                       ulong stats_at, global const float *dscale, ulong dscale_at,
-                       global const float *dshift, ulong dshift_at, global float *dx, ulong dx_at,
-                       int rows, int columns, int chunk_rows, int chunks, float epsilon)
+                       global const float *scale, ulong scale_at, global const float *shift,
+                       ulong shift_at, global const float *mean, ulong mean_at,
+                       global const float *variance, ulong variance_at,
+                       global const float *dscale, ulong dscale_at, global const float *dshift,
+                       ulong dshift_at, global float *dx, ulong dx_at, int rows, int columns,
+                       int chunk_rows, int chunks, float epsilon, int activation, float share)
 {
     CHUNK_AND_COLUMN(chunks)
-    const vec middle = load_all(stats + stats_at + c);
-    const vec inverse = 1.0f / sqrt(load_all(stats + stats_at + columns + c) + epsilon);
-    const vec factor = load_all(scale + scale_at + c) * inverse;
-    const vec level = load_all(dshift + dshift_at + c) / (float)rows;
-    const vec slope = load_all(dscale + dscale_at + c) * inverse / (float)rows;
+    COLUMN
+    const vec level = load_all(dshift + dshift_at + c) * share;
+    const vec slope = load_all(dscale + dscale_at + c) * v.inverse * share;
     for (int r = begin; r < end; r++) {
         const ulong i = (ulong)r * columns + c;
-        const vec e = load_all(x + x_at + i) - middle;
-        store_all(factor * (load_all(dy + dy_at + i) - level - e * slope), dx + dx_at + i);
+        const vec value = load_all(x + x_at + i);
+        const vec d = slope_of(load_all(dy + dy_at + i), value, &v, activation);
+        store_all(v.factor * (d - level - (value - v.middle) * slope), dx + dx_at + i);
     }
 }
 

@@ -12,6 +12,7 @@
 #define ACT_ELU          6
 #define ACT_SELU         7
 #define ACT_HARD_SIGMOID 8
+#define ACT_SILU         12
 
 #define SELU_ALPHA 1.6732632423543772f
 #define SELU_SCALE 1.0507009873554805f

@@ -39,16 +39,19 @@ static bur__cl_arg variances_of(bur__cl_arg stats, const batch_sizes *v)
     return stats;
 }
 
+/* The residual, if there is one, is the last of `n_inputs` inputs. */
 static bur_status launch_apply(bur_command *command, const bur_kernel *kernel, const batch_sizes *v,
                                const bur_place *inputs, bur__cl_arg mean, bur__cl_arg variance,
-                               const bur_place *y)
+                               bool has_residual, const bur_place *y)
 {
+    const bur_place *residual = &inputs[has_residual ? kernel->call.n_inputs - 1 : 0];
     return bur__cl_launch_add(
         command, kernel->program, "batch_apply", v->map_chunks * v->items, BUR_CL_LOCAL,
         BUR_CL_ARGS(bur__cl_f32(&inputs[0]), bur__cl_f32(&inputs[1]), bur__cl_f32(&inputs[2]), mean,
-                    variance, bur__cl_f32(y), bur__cl_int(v->rows), bur__cl_int(v->columns),
-                    bur__cl_int(APPLY_ROWS), bur__cl_int(v->map_chunks),
-                    bur__cl_float(v->epsilon)));
+                    variance, bur__cl_f32(residual), bur__cl_f32(y), bur__cl_int(v->rows),
+                    bur__cl_int(v->columns), bur__cl_int(APPLY_ROWS), bur__cl_int(v->map_chunks),
+                    bur__cl_float(v->epsilon), bur__cl_int(kernel->call.attr->norm.activation),
+                    bur__cl_int(has_residual)));
 }
 
 /* Two figures of each column in each chunk. */
@@ -78,7 +81,8 @@ bur_status bur__cl_bind_batch_norm(bur_command *command, const bur_kernel *kerne
         BUR_CL_ARGS(bur__cl_f32(&inputs[0]), partial, rows, columns, chunk_rows, chunks)));
     BUR_TRY(bur__cl_launch_add(command, kernel->program, "batch_stats", v.columns, BUR_CL_LOCAL,
                                BUR_CL_ARGS(partial, stats, rows, columns, chunk_rows, chunks)));
-    return launch_apply(command, kernel, &v, inputs, stats, variances_of(stats, &v), &outputs[0]);
+    return launch_apply(command, kernel, &v, inputs, stats, variances_of(stats, &v),
+                        kernel->call.n_inputs > 3, &outputs[0]);
 }
 
 bur_status bur__cl_build_batch_norm_infer(bur_kernel *kernel)
@@ -93,7 +97,7 @@ bur_status bur__cl_bind_batch_norm_infer(bur_command *command, const bur_kernel 
     (void)scratch;
     const batch_sizes v = sizes_of(kernel, &kernel->call.inputs[0]);
     return launch_apply(command, kernel, &v, inputs, bur__cl_f32(&inputs[3]),
-                        bur__cl_f32(&inputs[4]), &outputs[0]);
+                        bur__cl_f32(&inputs[4]), kernel->call.n_inputs > 5, &outputs[0]);
 }
 
 bur_status bur__cl_build_batch_norm_grad(bur_kernel *kernel)
@@ -102,27 +106,56 @@ bur_status bur__cl_build_batch_norm_grad(bur_kernel *kernel)
 }
 
 /* The sums over rows come before dx, which may take dy's place. */
+static bur_status launch_grad(bur_command *command, const bur_kernel *kernel,
+                              const bur_place *inputs, const bur_place *outputs,
+                              const bur_place *scratch, bur__cl_arg shift, bur__cl_arg mean,
+                              bur__cl_arg variance, float share)
+{
+    const batch_sizes v = sizes_of(kernel, &kernel->call.inputs[1]);
+    const bur__cl_arg dy = bur__cl_f32(&inputs[0]), x = bur__cl_f32(&inputs[1]),
+                      scale = bur__cl_f32(&inputs[2]), partial = bur__cl_f32(scratch),
+                      dscale = bur__cl_f32(&outputs[1]), dshift = bur__cl_f32(&outputs[2]),
+                      rows = bur__cl_int(v.rows), columns = bur__cl_int(v.columns),
+                      chunks = bur__cl_int(v.sum_chunks), epsilon = bur__cl_float(v.epsilon),
+                      activation = bur__cl_int(kernel->call.attr->norm.activation);
+    BUR_TRY(bur__cl_launch_add(
+        command, kernel->program, "batch_grad_chunks", v.sum_chunks * v.items, BUR_CL_LOCAL,
+        BUR_CL_ARGS(dy, x, scale, shift, mean, variance, partial, rows, columns,
+                    bur__cl_int(bur__cl_divide_up(v.rows, v.sum_chunks)), chunks, epsilon,
+                    activation)));
+    BUR_TRY(bur__cl_launch_add(
+        command, kernel->program, "batch_grad_sum", v.columns, BUR_CL_LOCAL,
+        BUR_CL_ARGS(partial, variance, dscale, dshift, columns, chunks, epsilon)));
+    return bur__cl_launch_add(
+        command, kernel->program, "batch_grad", v.map_chunks * v.items, BUR_CL_LOCAL,
+        BUR_CL_ARGS(dy, x, scale, shift, mean, variance, dscale, dshift, bur__cl_f32(&outputs[0]),
+                    rows, columns, bur__cl_int(APPLY_ROWS), bur__cl_int(v.map_chunks), epsilon,
+                    activation, bur__cl_float(share)));
+}
+
+/* The shift is read only with an activation. */
 bur_status bur__cl_bind_batch_norm_grad(bur_command *command, const bur_kernel *kernel,
                                         const bur_place *inputs, const bur_place *outputs,
                                         const bur_place *scratch)
 {
     const batch_sizes v = sizes_of(kernel, &kernel->call.inputs[1]);
-    const bur__cl_arg dy = bur__cl_f32(&inputs[0]), x = bur__cl_f32(&inputs[1]),
-                      stats = bur__cl_f32(&inputs[3]), partial = bur__cl_f32(scratch),
-                      dscale = bur__cl_f32(&outputs[1]), dshift = bur__cl_f32(&outputs[2]),
-                      rows = bur__cl_int(v.rows), columns = bur__cl_int(v.columns),
-                      chunks = bur__cl_int(v.sum_chunks), epsilon = bur__cl_float(v.epsilon);
-    BUR_TRY(bur__cl_launch_add(
-        command, kernel->program, "batch_grad_chunks", v.sum_chunks * v.items, BUR_CL_LOCAL,
-        BUR_CL_ARGS(dy, x, stats, partial, rows, columns,
-                    bur__cl_int(bur__cl_divide_up(v.rows, v.sum_chunks)), chunks)));
-    BUR_TRY(
-        bur__cl_launch_add(command, kernel->program, "batch_grad_sum", v.columns, BUR_CL_LOCAL,
-                           BUR_CL_ARGS(partial, stats, dscale, dshift, columns, chunks, epsilon)));
-    return bur__cl_launch_add(
-        command, kernel->program, "batch_grad", v.map_chunks * v.items, BUR_CL_LOCAL,
-        BUR_CL_ARGS(dy, x, bur__cl_f32(&inputs[2]), stats, dscale, dshift, bur__cl_f32(&outputs[0]),
-                    rows, columns, bur__cl_int(APPLY_ROWS), bur__cl_int(v.map_chunks), epsilon));
+    const bur__cl_arg stats = bur__cl_f32(&inputs[3]);
+    return launch_grad(command, kernel, inputs, outputs, scratch,
+                       bur__cl_f32(&inputs[kernel->call.n_inputs > 4 ? 4 : 2]), stats,
+                       variances_of(stats, &v), 1.0F / (float)v.rows);
+}
+
+bur_status bur__cl_build_batch_norm_infer_grad(bur_kernel *kernel)
+{
+    return build(kernel, &kernel->call.inputs[1]);
+}
+
+bur_status bur__cl_bind_batch_norm_infer_grad(bur_command *command, const bur_kernel *kernel,
+                                              const bur_place *inputs, const bur_place *outputs,
+                                              const bur_place *scratch)
+{
+    return launch_grad(command, kernel, inputs, outputs, scratch, bur__cl_f32(&inputs[2]),
+                       bur__cl_f32(&inputs[3]), bur__cl_f32(&inputs[4]), 0);
 }
 
 bur_status bur__cl_build_running_stats(bur_kernel *kernel)

@@ -286,6 +286,7 @@ BUR_CL_ROW_FUNCTIONS(norm_grad);
 BUR_CL_ROW_FUNCTIONS(batch_norm); /* batchnorm.c */
 BUR_CL_ROW_FUNCTIONS(batch_norm_grad);
 BUR_CL_ROW_FUNCTIONS(batch_norm_infer);
+BUR_CL_ROW_FUNCTIONS(batch_norm_infer_grad);
 BUR_CL_ROW_FUNCTIONS(running_stats);
 BUR_CL_ROW_FUNCTIONS(matmul); /* gemm.c */
 BUR_CL_ROW_FUNCTIONS(conv2d); /* conv.c */

@@ -44,7 +44,7 @@ static bur_status emit_node(bur_graph *graph, int32_t index, int32_t *map)
     /* Second outputs are for the gradient. */
     const int32_t n_outputs = trains ? bur_op_get(node->op)->outputs_max : 1;
     graph->recipe_node = index;
-    if (trains && node->op == BUR_OP_batch_norm_infer)
+    if (trains && node->op == BUR_OP_batch_norm_infer && !node->attr.norm.frozen)
         return emit_batch_norm(graph, &node->attr, inputs, &map[node->output]);
     return bur__graph_add_node(graph, node->op, &node->attr, inputs, node->n_inputs, n_outputs,
                                &map[node->output]);

@@ -56,7 +56,8 @@ bur_status bur__build_batch_normalization(const bur_layer *layer, const char *na
     const float momentum = layer->momentum > 0 ? layer->momentum : 0.99F;
     const bur_attr attr = {.norm = {.epsilon = epsilon_of(layer),
                                     .momentum = 1 - momentum,
-                                    .unbiased = layer->unbiased}};
+                                    .unbiased = layer->unbiased,
+                                    .frozen = layer->frozen}};
     bur_ref inputs[5];
     BUR_TRY(add_affine(recipe, name, *value, inputs));
     BUR_TRY(add_vector(bur_recipe_statistic, recipe, name, "running_mean", *value, BUR_INIT_ZEROS,

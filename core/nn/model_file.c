@@ -189,6 +189,7 @@ static const struct {
     {"epsilon", KIND(BATCH_NORMALIZATION) | KIND(LAYER_NORMALIZATION), read_real,
      offsetof(bur_layer, epsilon)},
     {"momentum", KIND(BATCH_NORMALIZATION), read_real, offsetof(bur_layer, momentum)},
+    {"frozen", KIND(BATCH_NORMALIZATION), read_bool, offsetof(bur_layer, frozen)},
     {"keepdims", GLOBAL_POOLS, read_bool, offsetof(bur_layer, keep_dims)},
     {"use_bias", WEIGHTED, read_inverse, offsetof(bur_layer, no_bias)},
     {"kernel_initializer", WEIGHTED, read_initializer, offsetof(bur_layer, weight_initializer)},

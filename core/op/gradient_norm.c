@@ -1,8 +1,19 @@
 /* Gradient rules of normalisation. Source: the chain rule. */
 #include "rules.h"
 
-/* The gradients of x, scale and, where there is one, shift, from dy, x, scale and the statistics.
- */
+/* The gradients of x, scale and, where there is one, shift. */
+static bur_status emit_gradients(const bur_gradient_call *call, bur_op op, const int32_t *inputs,
+                                 int32_t n_inputs)
+{
+    const int32_t n = bur_op_get(op)->outputs_max;
+    int32_t first = -1;
+    BUR_TRY(call->emitter->emit(call->emitter->graph, op, call->attr, inputs, n_inputs, n, &first));
+    for (int32_t i = 0; i < n; i++)
+        call->dx[i] = first + i;
+    return BUR_OK;
+}
+
+/* From dy, x, scale and the statistics. */
 bur_status bur_gradient_norm(const bur_gradient_call *call)
 {
     static const int32_t gradient_row[BUR_OP_COUNT] = {
@@ -11,12 +22,13 @@ bur_status bur_gradient_norm(const bur_gradient_call *call)
         [BUR_OP_batch_norm] = BUR_OP_batch_norm_grad,
         [BUR_OP_group_norm] = BUR_OP_group_norm_grad,
     };
-    const bur_op op = (bur_op)gradient_row[call->op];
     const int32_t inputs[] = {call->dy, call->x[0], call->x[1], call->y[1]};
-    const int32_t n = bur_op_get(op)->outputs_max;
-    int32_t first = -1;
-    BUR_TRY(call->emitter->emit(call->emitter->graph, op, call->attr, inputs, 4, n, &first));
-    for (int32_t i = 0; i < n; i++)
-        call->dx[i] = first + i;
-    return BUR_OK;
+    return emit_gradients(call, (bur_op)gradient_row[call->op], inputs, 4);
+}
+
+/* With statistics that are given. */
+bur_status bur_gradient_norm_infer(const bur_gradient_call *call)
+{
+    const int32_t inputs[] = {call->dy, call->x[0], call->x[1], call->x[3], call->x[4]};
+    return emit_gradients(call, BUR_OP_batch_norm_infer_grad, inputs, 5);
 }

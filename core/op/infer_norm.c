@@ -72,18 +72,24 @@ bur_status bur_infer_norm(const bur_call *call, bur_desc *outputs)
     return check_vectors(call, 1, call->n_inputs, x);
 }
 
-/* A gradient's inputs dy, x, scale, stats; its outputs like x, scale and shift. */
-static bur_status gradient_outputs(const bur_call *call, const bur_desc *stats, bur_desc *outputs)
+/* A gradient's first inputs are dy, x, scale; its outputs like x, scale and shift. */
+static bur_status first_outputs(const bur_call *call, bur_desc *outputs)
 {
     const bur_desc *dy = &call->inputs[0], *x = &call->inputs[1];
     if (!bur_shape_equal(&dy->shape, &x->shape))
         return bur_fail(BUR_E_SHAPE, "gradient %s, input %s", SHAPE(dy), SHAPE(x));
-    BUR_TRY(check_vectors(call, 2, 3, x));
+    outputs[0] = *x;
+    outputs[1] = outputs[2] = call->inputs[2];
+    return check_vectors(call, 2, 3, x);
+}
+
+/* The statistics are one tensor, behind them. */
+static bur_status gradient_outputs(const bur_call *call, const bur_desc *stats, bur_desc *outputs)
+{
+    BUR_TRY(first_outputs(call, outputs));
     if (!bur_shape_equal(&call->inputs[3].shape, &stats->shape))
         return bur_fail(BUR_E_SHAPE, "statistics %s where %s are needed", SHAPE(&call->inputs[3]),
                         SHAPE(stats));
-    outputs[0] = *x;
-    outputs[1] = outputs[2] = call->inputs[2];
     return BUR_OK;
 }
 
@@ -119,6 +125,14 @@ bur_status bur_infer_batch_norm_grad(const bur_call *call, bur_desc *outputs)
     BUR_TRY(check_input(call, x, 2));
     const bur_desc stats = matrix_of(x, 2, channels_of(x));
     return gradient_outputs(call, &stats, outputs);
+}
+
+bur_status bur_infer_batch_norm_infer_grad(const bur_call *call, bur_desc *outputs)
+{
+    const bur_desc *x = &call->inputs[1];
+    BUR_TRY(check_input(call, x, 2));
+    BUR_TRY(first_outputs(call, outputs));
+    return check_vectors(call, 3, call->n_inputs, x);
 }
 
 bur_status bur_infer_running_stats(const bur_call *call, bur_desc *outputs)

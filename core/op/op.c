@@ -37,9 +37,10 @@ static const bur_attr_field pool2d_fields[] = {FIELD(bur_pool2d_attr, window, fa
                                                FIELD(bur_pool2d_attr, count_include_pad, false),
                                                END};
 static const bur_attr_field norm_fields[] = {
-    FIELD(bur_norm_attr, epsilon, true),  FIELD(bur_norm_attr, groups, false),
-    FIELD(bur_norm_attr, momentum, true), FIELD(bur_norm_attr, unbiased, false),
-    FIELD(bur_norm_attr, rows, false),    END};
+    FIELD(bur_norm_attr, epsilon, true),     FIELD(bur_norm_attr, groups, false),
+    FIELD(bur_norm_attr, momentum, true),    FIELD(bur_norm_attr, unbiased, false),
+    FIELD(bur_norm_attr, rows, false),       FIELD(bur_norm_attr, frozen, false),
+    FIELD(bur_norm_attr, activation, false), END};
 static const bur_attr_field dropout_fields[] = {FIELD(bur_dropout_attr, rate, true),
                                                 FIELD(bur_dropout_attr, node, false),
                                                 FIELD(bur_dropout_attr, per_sample, false), END};

@@ -109,6 +109,7 @@ bur_status bur_infer_norm_grad(const bur_call *call, bur_desc *outputs);
 bur_status bur_infer_batch_norm(const bur_call *call, bur_desc *outputs);
 bur_status bur_infer_batch_norm_grad(const bur_call *call, bur_desc *outputs);
 bur_status bur_infer_batch_norm_infer(const bur_call *call, bur_desc *outputs);
+bur_status bur_infer_batch_norm_infer_grad(const bur_call *call, bur_desc *outputs);
 bur_status bur_infer_running_stats(const bur_call *call, bur_desc *outputs);
 
 /* infer_attention.c */
@@ -139,6 +140,7 @@ bur_status bur_gradient_pool2d(const bur_gradient_call *call);
 bur_status bur_gradient_norm(const bur_gradient_call *call);
 bur_status bur_gradient_attention(const bur_gradient_call *call);
 bur_status bur_gradient_recurrent(const bur_gradient_call *call);
+bur_status bur_gradient_norm_infer(const bur_gradient_call *call);
 bur_status bur_gradient_activation(const bur_gradient_call *call);
 bur_status bur_gradient_dropout(const bur_gradient_call *call);
 bur_status bur_gradient_arithmetic(const bur_gradient_call *call);

@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-enum { X0, X1, X2, Y0, Y1, Y2, DY, N_VALUES };
+enum { X0, X1, X2, X3, X4, Y0, Y1, Y2, DY, N_VALUES };
 
 /* Values read by a rule's nodes, told apart by their number. */
 typedef struct reader {
@@ -55,15 +55,15 @@ static void test_graph_keeps__gradient_rules_read_what_their_row_says(void **sta
             attr.conv2d.activation = BUR_RELU;
         memcpy(r.descs, inputs, (size_t)n_inputs * sizeof *inputs);
         memcpy(r.descs + Y0, outputs, sizeof outputs);
-        const int32_t x[] = {X0, X1, X2}, y[] = {Y0, Y1, Y2};
-        const bool needs[] = {true, true, true};
-        int32_t dx[] = {-1, -1, -1};
+        const int32_t x[] = {X0, X1, X2, X3, X4}, y[] = {Y0, Y1, Y2};
+        const bool needs[] = {true, true, true, true, true};
+        int32_t dx[] = {-1, -1, -1, -1, -1};
         const bool loss = info->flags & BUR_OP_LOSS;
         const bur_emitter emitter = {&r, emit, desc};
         const bur_gradient_call gradient = {&emitter,       op,    &attr, x,       y,
                                             loss ? -1 : DY, needs, dx,    n_inputs};
         assert_ok(rules->gradient(&gradient));
-        for (int32_t i = 0; i < 3; i++) /* a loss hands out its second output itself */
+        for (int32_t i = 0; i < 5; i++) /* a loss hands out its second output itself */
             if (dx[i] >= 0 && dx[i] < N_VALUES)
                 r.read[dx[i]] = true;
         if (info->flags & BUR_OP_RANDOM)

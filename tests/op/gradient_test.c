@@ -97,6 +97,8 @@ static void gradients_by_rule(const bur_call *call, void *const *x, const double
         outputs[i] = first + i;
     for (int32_t i = 1; i < call->n_inputs && (bur_op_get(call->op)->flags & BUR_OP_LOSS); i++)
         needs[i] = false; /* targets and weights are data */
+    for (int32_t i = 3; call->op == BUR_OP_batch_norm_infer && i < call->n_inputs; i++)
+        needs[i] = false; /* running statistics */
 
     const bur_emitter emitter = {&t, evaluate, desc_of};
     const bur_gradient_call rule_call = {

@@ -54,6 +54,21 @@ void ref_batch_norm_grad(const bur_call *call, double *const *x, double *const *
     }
 }
 
+/* x is [dy, x, scale, mean, variance]. */
+void ref_batch_norm_infer_grad(const bur_call *call, double *const *x, double *const *y)
+{
+    const int64_t n = ref_count(&call->inputs[1]), c = ref_columns(&call->inputs[1]);
+    for (int64_t j = 0; j < c; j++) {
+        const double deviation = sqrt(x[4][j] + epsilon_of(call));
+        y[1][j] = y[2][j] = 0;
+        for (int64_t i = j; i < n; i += c) {
+            y[0][i] = x[0][i] * x[2][j] / deviation;
+            y[1][j] += x[0][i] * (x[1][i] - x[3][j]) / deviation;
+            y[2][j] += x[0][i];
+        }
+    }
+}
+
 /* x is [mean, variance, stats]. */
 void ref_running_stats(const bur_call *call, double *const *x, double *const *y)
 {

@@ -208,6 +208,7 @@ static const struct value_row {
     {BUR_OP_adam, -1, adam, adam},
     {BUR_OP_batch_norm_grad, 3, variance, variance},
     {BUR_OP_batch_norm_infer, 4, variance, variance},
+    {BUR_OP_batch_norm_infer_grad, 4, variance, variance},
     {BUR_OP_running_stats, 1, variance, variance},
     {BUR_OP_running_stats, 2, variance, variance},
     {BUR_OP_simple_rnn, 1, contracting, contracting},

@@ -7,16 +7,18 @@
 #include <string.h>
 
 /* A few dozen steps are too few for Keras' momentum of 0.99. A convolution, batch normalisation,
- * pooling, a dense layer, batch and layer normalisation. */
-static bur_recipe *small_net(bur_context *context, const bur_shape *sample)
+ * pooling, a dense layer, batch and layer normalisation; `frozen`: by statistics that stay. */
+static bur_recipe *small_net(bur_context *context, const bur_shape *sample, bool frozen)
 {
+    const bur_layer normalization = {
+        .kind = BUR_LAYER_BATCH_NORMALIZATION, .momentum = 0.9F, .frozen = frozen};
     const bur_layer layers[] = {bur_conv2d(8, 3, BUR_SAME, BUR_LINEAR),
-                                {.kind = BUR_LAYER_BATCH_NORMALIZATION, .momentum = 0.9F},
+                                normalization,
                                 bur_activate(BUR_RELU),
                                 bur_max_pooling2d(4),
                                 bur_flatten(),
                                 bur_dense(32, BUR_LINEAR),
-                                {.kind = BUR_LAYER_BATCH_NORMALIZATION, .momentum = 0.9F},
+                                normalization,
                                 bur_activate(BUR_RELU),
                                 bur_layer_normalization(),
                                 bur_dense(10, BUR_SOFTMAX)};
@@ -26,7 +28,7 @@ static bur_recipe *small_net(bur_context *context, const bur_shape *sample)
 static void normal_scene(scene *s, int64_t count)
 {
     scene_open(s, count);
-    s->recipe = small_net(s->context, &bur_dataset_describe(s->data.train)->sample);
+    s->recipe = small_net(s->context, &bur_dataset_describe(s->data.train)->sample, false);
 }
 
 static int32_t parameter_named(const bur_recipe *recipe, const char *name)
@@ -102,6 +104,50 @@ static void test_train_norm__devices_learn_the_same_statistics(void **state)
             first_loss = loss;
         } else {
             assert_true(fabs(loss - first_loss) <= 1e-5 * first_loss);
+            assert_true(test_run_difference(values, first, count) <= 1e-5);
+            free(values);
+        }
+        test_run_destroy(&run);
+    }
+    free(first);
+    scene_close(&s);
+}
+
+/* Fine-tuning with frozen statistics: they stay as they are, everything else learns, on every
+ * device the same. */
+static void test_train_norm__frozen_statistics_stay_while_all_else_learns(void **state)
+{
+    (void)state;
+    enum { STEPS = 3, MOST = 32 * 8 * 49 };
+    scene s;
+    scene_open(&s, 200);
+    s.recipe = small_net(s.context, &bur_dataset_describe(s.data.train)->sample, true);
+    const bur_optimizer sgd = bur_optimizer_default(BUR_SGD);
+    const int32_t n_parameters = bur_recipe_parameter_count(s.recipe);
+    float *first = NULL;
+    static float before[16][MOST], after[MOST];
+    assert_in_range(n_parameters, 1, 16);
+    for (int32_t d = 0; d < s.n_devices; d++) {
+        test_run run;
+        int64_t count = 0;
+        double loss[STEPS];
+        test_run_create(&run, s.devices[d], NULL, s.recipe, s.data.train, 32, &sgd, 1);
+        for (int32_t i = 0; i < n_parameters; i++)
+            assert_ok(bur_session_read_state(run.session, i, before[i]));
+        for (int64_t step = 0; step < STEPS; step++)
+            loss[step] = test_run_step(&run, s.data.train, 0); /* the same batch */
+        assert_true(loss[STEPS - 1] < loss[0]);
+        for (int32_t i = 0; i < n_parameters; i++) {
+            const bur_parameter *p = bur_recipe_parameter_at(s.recipe, i);
+            const size_t bytes = bur_desc_bytes(&p->desc);
+            assert_true(bytes <= sizeof after);
+            assert_ok(bur_session_read_state(run.session, i, after));
+            assert_int_equal(memcmp(before[i], after, bytes) == 0, !p->trainable);
+        }
+        float *values = test_run_read_state(run.session, &count);
+        if (first == NULL) {
+            first = values;
+        } else {
             assert_true(test_run_difference(values, first, count) <= 1e-5);
             free(values);
         }

@@ -54,6 +54,8 @@ typedef struct bur_layer {
     float epsilon;             /* normalisation; 0: 1e-3 */
     float momentum;            /* batch normalisation, of the running statistics; 0: 0.99 */
     bool unbiased;             /* the running variance is of n - 1, as PyTorch's; Keras': of n */
+    bool frozen;               /* batch normalisation by the running statistics, which stay, in
+                                  training too */
     bool no_bias;
     bool keep_dims;                     /* global pooling: [N, 1, 1, channels] */
     bur_initializer weight_initializer; /* default: glorot_uniform */

@@ -113,6 +113,9 @@ typedef struct bur_norm_attr {
     float momentum;   /* running_stats: the batch's share, 1 - Keras' momentum; 0: 0.1, PyTorch's */
     int32_t unbiased; /* running_stats: the running variance is of rows - 1 (PyTorch) */
     int32_t rows;     /* running_stats: elements per channel in the batch */
+    int32_t frozen;   /* batch_norm_infer in a recipe: with the running statistics, which stay as
+                         they are, in training too */
+    int32_t activation; /* rows with activation: linear, relu, relu6 or silu */
 } bur_norm_attr;
 
 typedef struct bur_dropout_attr {
