@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_VARIATIONS = 1000, MAX_VARIATION_WORK = 20000000, FEW = 128 };
+enum { MAX_VARIATIONS = 1000, MAX_VARIATION_WORK = 3000000, FEW = 128, NEAR_ENOUGH = 2048 };
 
 static int by_rank(const void *left, const void *right)
 {
@@ -112,7 +112,8 @@ static size_t place_by_rank(placer *p)
     return total;
 }
 
-/* Keeps the placement if it is the lowest so far; true once it cannot be lowered. */
+/* Keeps the placement if it is the lowest so far; true once lowering it further would not show: a
+ * two-thousandth above the bound. */
 static bool keep_lowest(const placer *p, size_t total, bur_placement *result, size_t *offsets)
 {
     if (total < result->total_bytes) {
@@ -120,7 +121,8 @@ static bool keep_lowest(const placer *p, size_t total, bur_placement *result, si
         for (int32_t i = 0; i < p->count; i++)
             offsets[p->order[i].index] = p->order[i].offset;
     }
-    return result->total_bytes <= result->lower_bound_bytes;
+    const size_t bound = result->lower_bound_bytes;
+    return result->total_bytes - bound <= bound / NEAR_ENOUGH;
 }
 
 /* Rounds of variations: so many that the work stays near that of a few hundred small plans. */

@@ -117,47 +117,52 @@ bur_status bur__fit_levers(bur_fit_options *options, const bur_recipe *recipe,
     return bur_plan_choose_parts(&options->accumulate, recipe, &graph, target, host);
 }
 
-/* Whether a batch fits as it is, in one piece and with every value kept. */
-static bur_status batch_fits(bool *fits, int64_t batch, const bur_recipe *recipe,
-                             const bur_target *target, const bur_target *fallback,
-                             const bur_dataset_info *train, const bur_dataset_info *test,
-                             const bur_fit_options *options)
+/* The plan of a batch as it is, in one piece and with every value kept. */
+static bur_status plan_whole(bur_run_plan *out, const fitting *f, const bur_fit_options *options,
+                             int64_t batch)
 {
-    const fitting f = {recipe, target, options->fallback_off ? NULL : fallback, train, test};
     bur_fit_options set;
-    bur_run_plan plan;
-    BUR_TRY(bur__fit_options(&set, options, train));
+    BUR_TRY(bur__fit_options(&set, options, f->train));
     set.batch = batch;
     set.accumulate = 1;
     set.recompute = set.recompute == 0 ? 1 : set.recompute;
-    BUR_TRY(try_plan(&plan, &f, &set));
-    *fits = plan.fits;
-    return BUR_OK;
+    return try_plan(out, f, &set);
+}
+
+/* Between a batch that fits and one that does not: where bytes, which grow almost in proportion to
+ * the batch, would meet the budget; now and then the middle, should they not. */
+static int64_t next_batch(int64_t fit, const bur_run_plan *fitting_plan, int64_t over, int round)
+{
+    const int64_t middle = fit + (over - fit) / 2;
+    const double slope = (double)fitting_plan->arena_bytes / (double)fit;
+    const double left = (double)fitting_plan->budget_bytes - (double)fitting_plan->peak_bytes;
+    if (round % 3 == 2 || !(slope > 0) || !(left >= 0))
+        return middle;
+    const double more = left / slope;
+    if (more >= (double)(over - fit))
+        return round == 0 ? middle : over - 1;
+    return fit + (more < 1 ? 1 : (int64_t)more);
 }
 
 bur_status bur_run_plan_largest(int64_t *out, const bur_recipe *recipe, const bur_target *target,
                                 const bur_target *fallback, const bur_dataset_info *train,
                                 const bur_dataset_info *test, const bur_fit_options *options)
 {
+    const fitting f = {recipe, target, options->fallback_off ? NULL : fallback, train, test};
     /* A batch larger than the training set is the training set. */
     const int64_t most =
         train->count - bur__validation_count(train->count, options->validation_split);
-    int64_t fit = 0, over = 1;
-    bool fits = false;
-    while (over <= most) {
-        BUR_TRY(batch_fits(&fits, over, recipe, target, fallback, train, test, options));
-        if (!fits)
-            break;
-        fit = over;
-        over = over == most ? most + 1 : (over * 2 > most ? most : over * 2);
-    }
-    while (over - fit > 1) {
-        const int64_t middle = fit + (over - fit) / 2;
-        BUR_TRY(batch_fits(&fits, middle, recipe, target, fallback, train, test, options));
-        if (fits)
-            fit = middle;
-        else
-            over = middle;
+    int64_t fit = 0, over = most + 1, batch = 1;
+    bur_run_plan plan, best = {.fits = false};
+    for (int round = 0; over - fit > 1; round++) {
+        BUR_TRY(plan_whole(&plan, &f, options, batch));
+        if (plan.fits) {
+            fit = batch;
+            best = plan;
+        } else {
+            over = batch;
+        }
+        batch = fit == 0 ? fit + (over - fit) / 2 : next_batch(fit, &best, over, round);
     }
     *out = fit;
     return BUR_OK;
