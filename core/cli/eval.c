@@ -74,6 +74,7 @@ static int read_config(config *out, cli_options *options, const char *run)
     const char *name = json_string_value(json_object_get(out->root, "loss"));
     if (name != NULL && bur_loss_find(&loss, name) == BUR_OK)
         options->loss = (int32_t)loss;
+    options->depth = (int64_t)json_integer_value(json_object_get(out->root, "depth"));
     if (options->length == 0)
         options->length = (int64_t)json_integer_value(json_object_get(out->root, "length"));
     options->stem = json_is_true(json_object_get(out->root, "small_stem"));

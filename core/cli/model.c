@@ -145,6 +145,7 @@ static bur_status build(cli_model *out, const cli_options *options, bur_context 
         .values = out->train.classes == 0,
         .hidden = options->hidden,
         .width = (float)options->width,
+        .depth = (int32_t)options->depth,
         .dropout = (float)options->dropout,
         .small_stem = options->stem == 1,
     };

@@ -48,6 +48,8 @@ const cli_option cli_option_table[] = {
      "mlp: units of the hidden layers, such as 128-64-32"},
     {"width", 0, KEY, CLI_TYPE_NUMBER, "X", NULL, 0.01, 100, NULL, BUILDS, FIELD(width),
      "multiplies the filters and units of a model"},
+    {"depth", 0, KEY, CLI_TYPE_INTEGER, "N", NULL, 1, 1000, NULL, BUILDS, FIELD(depth),
+     "encoder layers of vit and transformer; by default 12 and 4"},
     {"stem", 0, KEY, CLI_TYPE_CHOICE, "NAME", "imagenet", 0, 0, stems, BUILDS, FIELD(stem),
      "the first layers of resnet, mobilenet and efficientnet: imagenet halves the image at once; small "
      "keeps its size, for images such as 28x28 or 32x32"},

@@ -44,7 +44,7 @@ typedef struct cli_options {
     /* keys */
     const char *data, *hidden, *weights, *out;
     bur_shape input;
-    int64_t classes, length, batch, epochs, accumulate, threads, seed;
+    int64_t classes, length, depth, batch, epochs, accumulate, threads, seed;
     double learning_rate, momentum, dropout, width, validation_split;
     double l1, l2, weight_decay, clip_norm, clip_value, ema;
     double recompute; /* 0 auto, 1 off, else the share that is kept */

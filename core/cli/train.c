@@ -98,10 +98,10 @@ json_t *cli_config_json(const char *name, const cli_model *model, const char *da
                         const bur_fit_options *options)
 {
     json_t *config = json_pack(
-        "{si ss so si sb ss? so so sb ss sI sI sI sI ss so sb ss sf sI}", "schema", 1, "model",
+        "{si ss so si sb ss? so si so sb ss sI sI sI sI ss so sb ss sf sI}", "schema", 1, "model",
         name, "input", cli_shape_json(&model->options.sample), "classes", model->options.classes,
         "values", (int)model->options.values, "hidden", model->options.hidden, "width",
-        cli_real_f32((double)model->options.width), "dropout",
+        cli_real_f32((double)model->options.width), "depth", model->options.depth, "dropout",
         cli_real_f32((double)model->options.dropout), "small_stem", (int)model->options.small_stem,
         "data", data, "length", (json_int_t)model->data.length, "batch", (json_int_t)options->batch,
         "accumulate", (json_int_t)options->accumulate, "epochs", (json_int_t)options->epochs,

@@ -241,11 +241,12 @@ const char *bur_recipe_layer_name(const bur_recipe *recipe, int32_t index, const
     return recipe->layers[index].name;
 }
 
-/* Whose cost is multiply-adds of weights. */
+/* Rows whose multiply-adds a summary counts. */
 static bool is_product(bur_op op)
 {
-    return op == BUR_OP_matmul || op == BUR_OP_conv2d || op == BUR_OP_conv2d_transpose ||
-           op == BUR_OP_simple_rnn || op == BUR_OP_lstm || op == BUR_OP_gru;
+    return op == BUR_OP_matmul || op == BUR_OP_batch_matmul || op == BUR_OP_conv2d ||
+           op == BUR_OP_conv2d_transpose || op == BUR_OP_simple_rnn || op == BUR_OP_lstm ||
+           op == BUR_OP_gru || op == BUR_OP_attention || op == BUR_OP_self_attention;
 }
 
 bur_status bur_recipe_layer_summary(const bur_recipe *recipe, int32_t index, bur_layer_summary *out)
@@ -266,9 +267,10 @@ bur_status bur_recipe_layer_summary(const bur_recipe *recipe, int32_t index, bur
         if (!(bur_op_get(node->op)->flags & BUR_OP_VIEW))
             summary.activation_bytes += (int64_t)bur_desc_bytes(output);
         if (is_product(node->op)) {
-            const bur_desc descs[] = {recipe->values[node->inputs[0]].desc,
-                                      recipe->values[node->inputs[1]].desc};
-            const bur_call call = {node->op, &node->attr, 2, 1, descs, output};
+            bur_desc descs[RECIPE_MAX_INPUTS];
+            for (int32_t j = 0; j < node->n_inputs; j++)
+                descs[j] = recipe->values[node->inputs[j]].desc;
+            const bur_call call = {node->op, &node->attr, node->n_inputs, 1, descs, output};
             summary.macs += (int64_t)(bur_op_cost(&call).flop / 2);
         }
     }

@@ -142,16 +142,38 @@ bur_status bur__add_product(const bur_layer *layer, const char *name, bur_recipe
     return add_bias_activation(layer, name, recipe, value);
 }
 
+bur_status bur__as_matrix(bur_recipe *recipe, bur_ref *value)
+{
+    const bur_shape *x = &bur_recipe_desc(recipe, *value)->shape;
+    const bur_attr rows = {.reshape = {.rank = 2, .shape = {-1, (int32_t)x->dim[x->rank - 1]}}};
+    const bur_ref input = *value;
+    return x->rank == 2 ? BUR_OK
+                        : bur_recipe_apply(recipe, BUR_OP_reshape, &rows, &input, 1, value);
+}
+
+bur_status bur__as_rows_of(bur_recipe *recipe, const bur_shape *x, bur_ref *value)
+{
+    bur_attr shape = {.reshape = {.rank = x->rank, .shape = {-1}}};
+    const bur_ref input = *value;
+    for (int32_t i = 1; i + 1 < x->rank; i++)
+        shape.reshape.shape[i] = (int32_t)x->dim[i];
+    shape.reshape.shape[x->rank - 1] = (int32_t)bur_recipe_desc(recipe, input)->shape.dim[1];
+    return x->rank == 2 ? BUR_OK
+                        : bur_recipe_apply(recipe, BUR_OP_reshape, &shape, &input, 1, value);
+}
+
+/* Of the last dimension, whatever stands before it. */
 static bur_status build_dense(const bur_layer *layer, const char *name, bur_recipe *recipe,
                               bur_ref *value)
 {
-    const bur_shape *x = &bur_recipe_desc(recipe, *value)->shape;
-    if (x->rank != 2)
-        return bur_fail(BUR_E_SHAPE,
-                        "a dense layer takes [N, features], not %s; put a flatten before it",
-                        bur_shape_format((char[BUR_SHAPE_TEXT]){0}, BUR_SHAPE_TEXT, x));
-    const int64_t dim[] = {x->dim[1], layer->units};
-    return bur__add_product(layer, name, recipe, BUR_OP_matmul, NULL, 2, dim, value);
+    const bur_shape x = bur_recipe_desc(recipe, *value)->shape;
+    const int64_t dim[] = {x.dim[x.rank - 1], layer->units};
+    if (x.rank < 2)
+        return bur_fail(BUR_E_SHAPE, "a dense layer takes [N, ..., features], not %s",
+                        bur_shape_format((char[BUR_SHAPE_TEXT]){0}, BUR_SHAPE_TEXT, &x));
+    BUR_TRY(bur__as_matrix(recipe, value));
+    BUR_TRY(bur__add_product(layer, name, recipe, BUR_OP_matmul, NULL, 2, dim, value));
+    return bur__as_rows_of(recipe, &x, value);
 }
 
 static bur_status build_flatten(const bur_layer *layer, const char *name, bur_recipe *recipe,
@@ -234,6 +256,18 @@ static const bur_layer_kind_info kinds[BUR_LAYER_COUNT] = {
     [BUR_LAYER_CONCATENATE] = {"Concatenate", "concatenate", check_nothing, NULL, join_concatenate},
     [BUR_LAYER_BATCH_NORMALIZATION] = {"BatchNormalization", "batch_norm", bur__check_normalization,
                                        bur__build_batch_normalization, NULL},
+    [BUR_LAYER_MULTI_HEAD_ATTENTION] = {"MultiHeadAttention", "attention", bur__check_attention,
+                                        bur__build_attention, NULL},
+    [BUR_LAYER_EMBEDDING] = {"Embedding", "embedding", bur__check_embedding, bur__build_embedding,
+                             NULL},
+    [BUR_LAYER_POSITION_EMBEDDING] = {"PositionEmbedding", "position", check_nothing,
+                                      bur__build_position_embedding, NULL},
+    [BUR_LAYER_CLASS_TOKEN] = {"ClassToken", "class_token", check_nothing, bur__build_class_token,
+                               NULL},
+    [BUR_LAYER_FIRST_TOKEN] = {"FirstToken", "first_token", check_nothing, bur__build_first_token,
+                               NULL},
+    [BUR_LAYER_GLOBAL_AVERAGE_POOLING1D] = {"GlobalAveragePooling1D", "global_average",
+                                            check_nothing, bur__build_global_pooling1d, NULL},
     [BUR_LAYER_LAYER_NORMALIZATION] = {"LayerNormalization", "layer_norm", bur__check_normalization,
                                        bur__build_layer_normalization, NULL},
     [BUR_LAYER_SIMPLE_RNN] = {"SimpleRNN", "simple_rnn", bur__check_recurrent, bur__build_recurrent,

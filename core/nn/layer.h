@@ -33,6 +33,10 @@ bur_layer_build bur__build_batch_normalization, bur__build_layer_normalization;
 /* layer_recurrent.c */
 bur_layer_check bur__check_recurrent;
 bur_layer_build bur__build_recurrent;
+/* layer_attention.c */
+bur_layer_check bur__check_attention, bur__check_embedding;
+bur_layer_build bur__build_attention, bur__build_embedding, bur__build_position_embedding;
+bur_layer_build bur__build_class_token, bur__build_first_token, bur__build_global_pooling1d;
 
 /* For the files of kinds. */
 bur_layer_check bur__check_activation;
@@ -41,6 +45,11 @@ bur_status bur__check_positive(const char *what, int32_t value);
 /* The parameter "layer.name". */
 bur_status bur__add_parameter(bur_recipe *recipe, const char *layer, const char *name, int32_t rank,
                               const int64_t *dim, bur_initializer initializer, bur_ref *out);
+
+/* *value as a matrix of rows along its last dimension; and a matrix of so many rows as `x` has as a
+ * tensor of the shape of `x` but for the last dimension. Views, and nothing for a matrix. */
+bur_status bur__as_matrix(bur_recipe *recipe, bur_ref *value);
+bur_status bur__as_rows_of(bur_recipe *recipe, const bur_shape *x, bur_ref *value);
 
 /* *value op a new weight of rank and dim, then bias (unless no_bias) and activation. */
 bur_status bur__add_product(const bur_layer *layer, const char *name, bur_recipe *recipe, bur_op op,

@@ -157,15 +157,17 @@ static bur_status read_initializer(const model_file *m, bur_yaml_node node, void
     return BUR_OK;
 }
 
-#define KIND(name)   (UINT64_C(1) << BUR_LAYER_##name)
-#define FILTERS      (KIND(CONV2D) | KIND(CONV2D_TRANSPOSE))
-#define CONVS        (FILTERS | KIND(DEPTHWISE_CONV2D))
-#define ACTIVATED    (KIND(ACTIVATION) | KIND(ADD) | KIND(MULTIPLY))
-#define POOLS        (KIND(MAX_POOLING2D) | KIND(AVERAGE_POOLING2D))
-#define GLOBAL_POOLS (KIND(GLOBAL_AVERAGE_POOLING2D) | KIND(GLOBAL_MAX_POOLING2D))
-#define RECURRENT    (KIND(SIMPLE_RNN) | KIND(LSTM) | KIND(GRU))
-#define SLOPED       (KIND(DENSE) | CONVS | ACTIVATED)
-#define WEIGHTED     (KIND(DENSE) | CONVS | RECURRENT)
+#define KIND(name) (UINT64_C(1) << BUR_LAYER_##name)
+#define FILTERS    (KIND(CONV2D) | KIND(CONV2D_TRANSPOSE))
+#define CONVS      (FILTERS | KIND(DEPTHWISE_CONV2D))
+#define ACTIVATED  (KIND(ACTIVATION) | KIND(ADD) | KIND(MULTIPLY))
+#define POOLS      (KIND(MAX_POOLING2D) | KIND(AVERAGE_POOLING2D))
+#define GLOBAL_POOLS                                                                               \
+    (KIND(GLOBAL_AVERAGE_POOLING1D) | KIND(GLOBAL_AVERAGE_POOLING2D) | KIND(GLOBAL_MAX_POOLING2D))
+#define RECURRENT (KIND(SIMPLE_RNN) | KIND(LSTM) | KIND(GRU))
+#define ATTENTION KIND(MULTI_HEAD_ATTENTION)
+#define SLOPED    (KIND(DENSE) | CONVS | ACTIVATED)
+#define WEIGHTED  (KIND(DENSE) | CONVS | RECURRENT | ATTENTION)
 
 /* Which kinds of layer have a setting, and where it goes. */
 static const struct {
@@ -182,7 +184,7 @@ static const struct {
     {"padding", CONVS | POOLS, read_padding, 0},
     {"dilation_rate", CONVS, read_pair, offsetof(bur_layer, dilation)},
     {"groups", FILTERS, read_int, offsetof(bur_layer, groups)},
-    {"activation", WEIGHTED | ACTIVATED, read_activation, offsetof(bur_layer, activation)},
+    {"activation", SLOPED | RECURRENT, read_activation, offsetof(bur_layer, activation)},
     {"alpha", SLOPED, read_real, offsetof(bur_layer, alpha)},
     {"negative_slope", SLOPED, read_real, offsetof(bur_layer, alpha)},
     {"rate", KIND(DROPOUT) | KIND(STOCHASTIC_DEPTH), read_real, offsetof(bur_layer, rate)},
@@ -198,6 +200,15 @@ static const struct {
     {"return_sequences", RECURRENT, read_bool, offsetof(bur_layer, return_sequences)},
     {"bidirectional", RECURRENT, read_bool, offsetof(bur_layer, bidirectional)},
     {"unit_forget_bias", KIND(LSTM), read_inverse, offsetof(bur_layer, no_unit_forget_bias)},
+    {"num_heads", ATTENTION, read_int, offsetof(bur_layer, heads)},
+    {"key_dim", ATTENTION, read_int, offsetof(bur_layer, units)},
+    {"use_causal_mask", ATTENTION, read_bool, offsetof(bur_layer, causal)},
+    {"input_dim", KIND(EMBEDDING), read_int, offsetof(bur_layer, vocabulary)},
+    {"output_dim", KIND(EMBEDDING), read_int, offsetof(bur_layer, units)},
+    {"embeddings_initializer", KIND(EMBEDDING), read_initializer,
+     offsetof(bur_layer, weight_initializer)},
+    {"initializer", KIND(POSITION_EMBEDDING), read_initializer,
+     offsetof(bur_layer, weight_initializer)},
 };
 
 enum { N_SETTINGS = sizeof settings / sizeof *settings };

@@ -95,6 +95,11 @@ static bur_status build_cnn_mid(bur_sequential *s, const bur_zoo_options *option
         .rank = 3, .dim = { 28, 28, 1 }                                                            \
     }
 
+#define TOKENS                                                                                     \
+    {                                                                                              \
+        .rank = 1, .dim = { 128 }                                                                  \
+    }
+
 #define PHOTOGRAPH                                                                                 \
     {                                                                                              \
         .rank = 3, .dim = { 224, 224, 3 }                                                          \
@@ -147,6 +152,22 @@ static const struct {
     {{"gru", "gated recurrent units, 128, over sequences (hidden=)", SEQUENCE, 10},
      bur__zoo_gru,
      NULL},
+    {{"vit-tiny", "vision transformer, 12 layers of 192 channels, 3 heads (depth=)", PHOTOGRAPH,
+      1000},
+     NULL,
+     bur__zoo_vit_tiny},
+    {{"vit-small", "vision transformer, 12 layers of 384 channels, 6 heads (depth=)", PHOTOGRAPH,
+      1000},
+     NULL,
+     bur__zoo_vit_small},
+    {{"vit-b16", "vision transformer, 12 layers of 768 channels, 12 heads (depth=)", PHOTOGRAPH,
+      1000},
+     NULL,
+     bur__zoo_vit_b16},
+    {{"transformer-small", "ids of 8192 tokens, 4 encoder layers of 256 channels (depth=)", TOKENS,
+      2},
+     NULL,
+     bur__zoo_transformer_small},
 };
 
 enum { ZOO_COUNT = sizeof zoo / sizeof *zoo };
@@ -186,6 +207,8 @@ static bur_status check_options(const bur_zoo_options *options)
         return bur_fail(BUR_E_ARG, "%" PRId32 " classes; at least 1 is needed", options->classes);
     if (!(options->width >= 0) || options->width > 64)
         return bur_fail(BUR_E_ARG, "width %g is not in (0, 64]", (double)options->width);
+    if (options->depth < 0 || options->depth > 1000)
+        return bur_fail(BUR_E_ARG, "depth %" PRId32 " is not in 1..1000", options->depth);
     if (!(options->dropout >= 0 && options->dropout < 1))
         return bur_fail(BUR_E_ARG, "dropout %g is not in [0, 1)", (double)options->dropout);
     return BUR_OK;

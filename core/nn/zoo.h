@@ -23,5 +23,7 @@ typedef bur_status bur__zoo_compose(bur_recipe *recipe, bur_ref input,
                                     const bur_zoo_options *options);
 bur__zoo_compose bur__zoo_resnet18, bur__zoo_resnet50, bur__zoo_resnet101; /* zoo_image.c */
 bur__zoo_compose bur__zoo_mobilenet_v2, bur__zoo_efficientnet_b0;
+bur__zoo_compose bur__zoo_vit_tiny, bur__zoo_vit_small, bur__zoo_vit_b16; /* zoo_transformer.c */
+bur__zoo_compose bur__zoo_transformer_small;
 
 #endif

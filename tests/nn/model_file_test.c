@@ -121,6 +121,45 @@ static void test_nn_model_file__recurrent_layers_have_keras_words(void **state)
                    BUR_E_NAME, "return_sequences");
 }
 
+/* A transformer in Keras' words: 8 channels, twice 2 heads, of sequences of 6 ids of 11. */
+static void test_nn_model_file__a_transformer_has_the_parameters_of_its_words(void **state)
+{
+    (void)state;
+    write_file("input: [6]\nlayers:\n"
+               "  - Embedding: {input_dim: 11, output_dim: 8}\n"
+               "  - PositionEmbedding: {name: sum}\n"
+               "  - MultiHeadAttention: {num_heads: 2, use_causal_mask: true}\n"
+               "  - MultiHeadAttention: {num_heads: 2, key_dim: 3, use_bias: false}\n"
+               "  - Add: {inputs: [sum, attention2]}\n"
+               "  - LayerNormalization\n"
+               "  - Dense: {units: 5, activation: gelu}\n"
+               "  - GlobalAveragePooling1D\n"
+               "  - Dense: {units: 2}\n");
+    static const struct {
+        const char *name;
+        int64_t parameters, last;
+    } wanted[] = {{"embedding1", 88, 8},
+                  {"sum", 48, 8},
+                  {"attention1", 4 * 64 + 4 * 8, 8},
+                  {"attention2", 8 * 18 + 6 * 8, 8},
+                  {"add1", 0, 8},
+                  {"layer_norm1", 16, 8},
+                  {"dense1", 45, 5},
+                  {"global_average1", 0, 5},
+                  {"dense2", 12, 2}};
+    bur_recipe *recipe = NULL;
+    assert_ok(bur_model_load(&recipe, context, path, NULL));
+    for (int32_t i = 0; i < (int32_t)(sizeof wanted / sizeof *wanted); i++) {
+        bur_layer_summary layer;
+        assert_ok(bur_recipe_layer_summary(recipe, i, &layer));
+        assert_string_equal(layer.name, wanted[i].name);
+        assert_int_equal(layer.parameters, wanted[i].parameters);
+        assert_int_equal(layer.output.dim[layer.output.rank - 1], wanted[i].last);
+    }
+    bur_recipe_destroy(recipe);
+    remove_file();
+}
+
 static void test_nn_model_file__what_is_wrong_is_named_with_its_line(void **state)
 {
     (void)state;
@@ -146,7 +185,8 @@ static void test_nn_model_file__what_is_wrong_is_named_with_its_line(void **stat
     assert_refused(HEAD "  - Flatten: {inputs: nothing}\n", BUR_E_NAME, "'nothing'");
     assert_refused(HEAD "  - Flatten: {inputs: b, name: a}\n  - Flatten: {inputs: a, name: b}\n",
                    BUR_E_ARG, "circle");
-    assert_refused(HEAD "  - Dense: {units: 3}\n", BUR_E_SHAPE, "dense1");
+    assert_refused(HEAD "  - MultiHeadAttention: {num_heads: 4}\n", BUR_E_SHAPE, "attention1");
+    assert_refused(HEAD "  - Embedding: {output_dim: 4}\n", BUR_E_ARG, "vocabulary is 0");
     assert_refused(HEAD "  - Conv2D: {filters: 4, kernel_size: 99}\n", BUR_E_SHAPE, "conv1");
     assert_refused(HEAD "  - Add: {inputs: [input]}\n", BUR_E_ARG, "two or more");
 }

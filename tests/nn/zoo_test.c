@@ -71,8 +71,8 @@ static int64_t count_macs(const char *model)
 }
 
 /* torchvision's documented parameters, and GFLOPS to the digits it gives (1.81, 4.09, 7.80, 0.30,
- * 0.39).
- */
+ * 0.39, 17.56 with the two products of attention); timm's parameters of the smaller vision
+ * transformers. */
 static void test_nn_zoo__image_models_are_the_size_of_torchvision_s(void **state)
 {
     (void)state;
@@ -82,7 +82,8 @@ static void test_nn_zoo__image_models_are_the_size_of_torchvision_s(void **state
     } wanted[] = {
         {"resnet18", 11689512, 181},      {"resnet50", 25557032, 409},
         {"resnet101", 44549160, 780},     {"mobilenet-v2", 3504872, 30},
-        {"efficientnet-b0", 5288548, 39},
+        {"efficientnet-b0", 5288548, 39}, {"vit-b16", 86567656, 1756},
+        {"vit-small", 22050664, 460},     {"vit-tiny", 5717416, 125},
     };
     for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
         assert_int_equal(count_parameters(wanted[i].name, NULL), wanted[i].parameters);
@@ -142,6 +143,15 @@ static void test_nn_zoo__parameters_have_the_names_of_torchvision(void **state)
         {"mobilenet-v2", "features.1.conv.0.0.weight"},
         {"mobilenet-v2", "features.17.conv.3.bias"},
         {"mobilenet-v2", "classifier.1.weight"},
+        {"vit-b16", "conv_proj.weight"},
+        {"vit-b16", "class_token"},
+        {"vit-b16", "encoder.pos_embedding"},
+        {"vit-b16", "encoder.layers.encoder_layer_11.ln_1.weight"},
+        {"vit-b16", "encoder.layers.encoder_layer_0.self_attention.in_proj_weight"},
+        {"vit-b16", "encoder.layers.encoder_layer_0.self_attention.out_proj.bias"},
+        {"vit-b16", "encoder.layers.encoder_layer_0.mlp.3.weight"},
+        {"vit-b16", "encoder.ln.weight"},
+        {"vit-b16", "heads.head.weight"},
         {"efficientnet-b0", "features.1.0.block.0.0.weight"},
         {"efficientnet-b0", "features.1.0.block.1.fc2.bias"},
         {"efficientnet-b0", "features.2.0.block.2.fc1.weight"},
@@ -171,6 +181,22 @@ static void test_nn_zoo__depths_of_1_and_10_and_widths_of_32_and_1024_build(void
     const bur_zoo_options deep = {.hidden = "32-32-32-32-32-32-32-32-32-32"};
     assert_int_equal(count_parameters("mlp", &shallow), 784 * 1024 + 1024 + 1024 * 10 + 10);
     assert_int_equal(count_parameters("mlp", &deep), 784 * 32 + 32 + 9 * (32 * 32 + 32) + 330);
+}
+
+/* By hand: an encoder layer of C channels has 12 C^2 + 13 C parameters. Small images have patches
+ * of 4x4; the width keeps the number of heads. */
+static void test_nn_zoo__transformers_have_their_width_and_depth(void **state)
+{
+    (void)state;
+    const bur_zoo_options image = {
+        .sample = {.rank = 3, .dim = {28, 28, 1}}, .classes = 10, .width = 0.25F, .depth = 2};
+    const int64_t c = 48, layer = 12 * c * c + 13 * c;
+    assert_int_equal(count_parameters("vit-tiny", &image),
+                     16 * c + c + c + 50 * c + 2 * layer + 2 * c + 10 * c + 10);
+    const bur_zoo_options text = {.sample = {.rank = 1, .dim = {20}}, .width = 0.125F, .depth = 1};
+    const int64_t w = 32;
+    assert_int_equal(count_parameters("transformer-small", &text),
+                     8192 * w + 20 * w + 12 * w * w + 13 * w + 2 * w + 2 * w + 2);
 }
 
 static void test_nn_zoo__an_unknown_model_is_answered_with_the_nearest(void **state)

@@ -34,6 +34,12 @@ typedef enum bur_layer_kind {
     BUR_LAYER_SIMPLE_RNN,
     BUR_LAYER_LSTM,
     BUR_LAYER_GRU,
+    BUR_LAYER_MULTI_HEAD_ATTENTION,
+    BUR_LAYER_EMBEDDING,
+    BUR_LAYER_POSITION_EMBEDDING,
+    BUR_LAYER_CLASS_TOKEN,
+    BUR_LAYER_FIRST_TOKEN,
+    BUR_LAYER_GLOBAL_AVERAGE_POOLING1D,
     BUR_LAYER_COUNT
 } bur_layer_kind;
 
@@ -41,7 +47,8 @@ typedef enum bur_layer_kind {
 typedef struct bur_layer {
     bur_layer_kind kind;
     const char *name;  /* NULL: type and a running number, "dense1" */
-    int32_t units;     /* dense: outputs; conv2d: filters */
+    int32_t units;     /* dense, embedding: outputs; conv2d: filters; attention: channels of a head,
+                          0: the input's over the heads */
     int32_t kernel[2]; /* conv2d: kernel; max_pooling2d: window; y, x */
     int32_t stride[2]; /* 0: 1 for conv2d, the window for max_pooling2d */
     bur_padding padding;
@@ -58,6 +65,9 @@ typedef struct bur_layer {
                                   training too */
     bool no_bias;
     bool keep_dims;                     /* global pooling: [N, 1, 1, channels] */
+    int32_t heads;                      /* attention */
+    bool causal;                        /* attention: of what stands before a token and itself */
+    int32_t vocabulary;                 /* embedding: rows of the table */
     bur_initializer weight_initializer; /* default: glorot_uniform */
     bool return_sequences;    /* recurrent: the state after every step, not after the last alone */
     bool bidirectional;       /* and a second network from the end, beside the first */
@@ -87,6 +97,18 @@ BUR_API bur_layer bur_global_max_pooling2d(void);
 BUR_API bur_layer bur_batch_normalization(void);
 /** By mean and variance over the last dimension; then scale and shift. */
 BUR_API bur_layer bur_layer_normalization(void);
+/** Self-attention of [N, length, channels]: q, k and v by one product, scaled dot products in
+ * `heads` parts of the channels, and a product to the channels again. */
+BUR_API bur_layer bur_multi_head_attention(int32_t heads, bool causal);
+/** Ids to `units` channels, by a table of so many rows; an id outside of it gives zeros. */
+BUR_API bur_layer bur_embedding(int32_t vocabulary, int32_t units);
+/** Adds a learned value to each place of a sequence, [length, channels]. */
+BUR_API bur_layer bur_position_embedding(void);
+/** Puts a learned token before a sequence. */
+BUR_API bur_layer bur_class_token(void);
+/** [N, length, channels] to [N, channels]: the first of a sequence, or the mean. */
+BUR_API bur_layer bur_first_token(void);
+BUR_API bur_layer bur_global_average_pooling1d(void);
 BUR_API bur_layer bur_flatten(void);
 BUR_API bur_layer bur_dropout(float rate);
 /** Dropout of whole samples, in a branch beside a shortcut (Huang et al. 2016). */
@@ -143,7 +165,8 @@ typedef struct bur_zoo_options {
     int32_t classes;    /* 0: the model's default; 1 with `values`: a linear head */
     bool values;        /* a linear head for regression */
     const char *hidden; /* mlp "128-64-32", rnn, lstm, gru "128"; NULL: default */
-    float width;        /* multiplies filters and units, 0: 1 */
+    float width;        /* multiplies filters and units, 0: 1; transformers keep their heads */
+    int32_t depth;      /* transformers: encoder layers, 0: the model's */
     float dropout;      /* before the last dense layer, 0: the model's: none; mobilenet-v2 and
                            efficientnet 0.2 */
     bool small_stem;    /* networks for photographs: no halving before the first block, for small
