@@ -37,12 +37,9 @@ inline void add_head(vec *x, float factor, global const float *y)
 
 inline float dot_head(const vec *x, global const float *y)
 {
-    float t[V], sum = 0.0f;
     vec products = x[0] * load_part(y, 0);
     UNROLL for (int i = 1; i < VECTORS; i++) products = fma(x[i], load_part(y, i), products);
-    store_all(products, t);
-    UNROLL for (int i = 0; i < V; i++) sum += t[i];
-    return sum;
+    return sum_vec(products);
 }
 
 /* Item `i` of a head: its sample, head and place in the sequence. */

@@ -110,6 +110,29 @@ typedef JOIN(int, V) ivec;
 #define store_bytes(v, p) JOIN(vstore, V)(JOIN(convert_uchar, V)(v), 0, p)
 #endif
 
+/* The sum of the elements, by halves. */
+inline float sum4(float4 v)
+{
+    const float2 two = v.lo + v.hi;
+    return two.x + two.y;
+}
+
+inline float sum8(float8 v)
+{
+    return sum4(v.lo + v.hi);
+}
+
+inline float sum16(float16 v)
+{
+    return sum8(v.lo + v.hi);
+}
+
+#if V == 1
+#define sum_vec(v) (v)
+#else
+#define sum_vec(v) JOIN(sum, V)(v)
+#endif
+
 /* The first `left` of V elements; the others are 0 and are not read. */
 inline vec load_some(global const float *p, int left)
 {

@@ -26,16 +26,6 @@ inline ulong cell_offset(int cell)
         join;                                                                                      \
     }
 
-inline float sum_vec(vec v)
-{
-    float t[V];
-    store_all(v, t);
-    float sum = 0.0f;
-    UNROLL for (int i = 0; i < V; i++)
-        sum += t[i];
-    return sum;
-}
-
 /* y and, if STATS is defined, the means and the inverse deviations. */
 kernel void norm(global const float *x, ulong x_at, global const float *scale, ulong scale_at,
 #if CENTRED
