@@ -160,6 +160,17 @@ bur_status bur_recipe_penalize(bur_recipe *recipe, bur_ref parameter, bool penal
                     recipe->name);
 }
 
+bool bur__recipe_is_kernel(const bur_recipe *recipe, int32_t parameter)
+{
+    static const bur_op products[] = {BUR_OP_matmul, BUR_OP_conv2d, BUR_OP_conv2d_transpose};
+    for (int32_t n = 0; n < recipe->n_nodes; n++)
+        for (size_t i = 0; i < sizeof products / sizeof *products; i++)
+            if (recipe->nodes[n].op == products[i] &&
+                recipe->nodes[n].inputs[1] == recipe->parameters[parameter].ref)
+                return true;
+    return false;
+}
+
 bur_status bur_recipe_apply(bur_recipe *recipe, bur_op op, const bur_attr *attr,
                             const bur_ref *inputs, int32_t n_inputs, bur_ref *out)
 {

@@ -52,4 +52,8 @@ struct bur_recipe {
     bur_ref output; /* -1 until declared */
 };
 
+/* Whether a parameter is the second factor of a product or a convolution: [in, out] or
+ * [y, x, in, out], and not a table, a bias or a scale. */
+bool bur__recipe_is_kernel(const bur_recipe *recipe, int32_t parameter);
+
 #endif

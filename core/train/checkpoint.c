@@ -4,7 +4,6 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 static bool is_mapped(const bur_trainer *trainer)
@@ -89,9 +88,7 @@ bur_status bur__trainer_recover(bur_trainer *trainer, bur_status lost)
     return bur__trainer_tell(trainer, BUR_EVENT_NOTE, note);
 }
 
-/* State tensors to save: parameters, with `state` the optimizer's too. They come first in that
- * order. */
-static int32_t count_saved(const bur_session *session, bool state)
+int32_t bur__saved_count(const bur_session *session, bool state)
 {
     int32_t n = bur_session_state_count(session);
     while (!state && n > 0 && bur_session_state_at(session, n - 1)->slot != BUR_SLOT_PARAMETER)
@@ -99,8 +96,7 @@ static int32_t count_saved(const bur_session *session, bool state)
     return n;
 }
 
-/* The average of a parameter; -1 if there is none. */
-static int32_t average_of(const bur_session *session, int32_t parameter)
+int32_t bur__average_of(const bur_session *session, int32_t parameter)
 {
     for (int32_t i = 0; i < bur_session_state_count(session); i++) {
         const bur_state_tensor *tensor = bur_session_state_at(session, i);
@@ -119,7 +115,7 @@ static bur_status collect(bur_trainer *trainer, bur_named_tensor *tensors, int32
     BUR_TRY(bur__trainer_snapshot(trainer, true));
     for (int32_t i = 0; i < count; i++) {
         const bur_state_tensor *tensor = bur_session_state_at(session, i);
-        const int32_t average = state ? -1 : average_of(session, tensor->parameter),
+        const int32_t average = state ? -1 : bur__average_of(session, tensor->parameter),
                       from = average < 0 ? i : average;
         const char *data = is_mapped(trainer) ? bur__session_map_state(session, from)
                                               : trainer->snapshot + snapshot_offset(session, from);
@@ -133,7 +129,7 @@ bur_status bur_trainer_save(bur_trainer *trainer, const char *path, bool state)
     if (trainer == NULL || path == NULL)
         return bur_fail(BUR_E_ARG, "bur_trainer_save: NULL argument");
     bur_session *session = bur_trainer_session(trainer);
-    const int32_t count = count_saved(session, state);
+    const int32_t count = bur__saved_count(session, state);
     bur_named_tensor *tensors = bur_alloc_array(trainer->context, (size_t)count, sizeof *tensors);
     if (tensors == NULL)
         return BUR_E_NOMEM;
@@ -148,73 +144,4 @@ bur_status bur_trainer_save(bur_trainer *trainer, const char *path, bool state)
         status = bur_safetensors_save(trainer->context, path, tensors, count, metadata, 4);
     bur_free(trainer->context, tensors);
     return status;
-}
-
-/* Every tensor of the model must be in the file with its dtype and shape. */
-static bur_status check_file(const bur_safetensors *file, const bur_session *session, int32_t count)
-{
-    for (int32_t i = 0; i < count; i++) {
-        const bur_state_tensor *tensor = bur_session_state_at(session, i);
-        const int32_t index = bur_safetensors_find(file, tensor->name);
-        if (index < 0)
-            return bur_fail(BUR_E_FORMAT, "the file has no tensor '%s'", tensor->name);
-        const bur_desc *desc = bur_safetensors_desc(file, index);
-        char a[BUR_SHAPE_TEXT], b[BUR_SHAPE_TEXT];
-        if (desc->dtype != tensor->desc.dtype ||
-            !bur_shape_equal(&desc->shape, &tensor->desc.shape))
-            return bur_fail(BUR_E_FORMAT, "'%s' is %s %s in the file, %s %s in the model",
-                            tensor->name, bur_dtype_name((bur_dtype)desc->dtype),
-                            bur_shape_format(a, sizeof a, &desc->shape),
-                            bur_dtype_name((bur_dtype)tensor->desc.dtype),
-                            bur_shape_format(b, sizeof b, &tensor->desc.shape));
-    }
-    return BUR_OK;
-}
-
-/* A parameter that is loaded without its average is its first average. */
-static bur_status load_tensors(bur_trainer *trainer, const bur_safetensors *file, int32_t count,
-                               bool state)
-{
-    bur_session *session = bur_trainer_session(trainer);
-    size_t most = 0;
-    for (int32_t i = 0; i < count; i++) {
-        const size_t bytes = bur_desc_bytes(&bur_session_state_at(session, i)->desc);
-        most = bytes > most ? bytes : most;
-    }
-    void *data = bur_alloc(trainer->context, most);
-    if (data == NULL)
-        return BUR_E_NOMEM;
-    bur_status status = BUR_OK;
-    for (int32_t i = 0; i < count && status == BUR_OK; i++) {
-        const bur_state_tensor *tensor = bur_session_state_at(session, i);
-        status = bur_safetensors_read(file, bur_safetensors_find(file, tensor->name), data,
-                                      bur_desc_bytes(&tensor->desc));
-        if (status == BUR_OK)
-            status = bur_session_write_state(session, i, data);
-        const int32_t average = state ? -1 : average_of(session, tensor->parameter);
-        if (status == BUR_OK && average >= 0)
-            status = bur_session_write_state(session, average, data);
-    }
-    bur_free(trainer->context, data);
-    return status;
-}
-
-bur_status bur_trainer_load(bur_trainer *trainer, const char *path, bool state)
-{
-    if (trainer == NULL || path == NULL)
-        return bur_fail(BUR_E_ARG, "bur_trainer_load: NULL argument");
-    bur_safetensors *file = NULL;
-    BUR_TRY(bur_safetensors_open(&file, trainer->context, path));
-    bur_session *session = bur_trainer_session(trainer);
-    const int32_t count = count_saved(session, state);
-    bur_status status = check_file(file, session, count);
-    if (status == BUR_OK)
-        status = load_tensors(trainer, file, count, state);
-    const char *updates = bur_safetensors_metadata(file, "updates");
-    if (status == BUR_OK && state && updates != NULL)
-        trainer->updates = strtoll(updates, NULL, 10);
-    bur_safetensors_close(file);
-    if (status != BUR_OK)
-        return bur_fail_in(status, "%s", path);
-    return bur__trainer_snapshot(trainer, true);
 }

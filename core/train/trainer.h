@@ -50,6 +50,12 @@ bur_status bur__trainer_snapshot(bur_trainer *trainer, bool at_once);
  * CPU. Gives `lost` back if that cannot be. */
 bur_status bur__trainer_recover(bur_trainer *trainer, bur_status lost);
 
+/* State tensors that a file holds, the first of the session: parameters, with `state` the
+ * optimizer's too. */
+int32_t bur__saved_count(const bur_session *session, bool state);
+/* The state tensor that is the average of a parameter; -1 if there is none. */
+int32_t bur__average_of(const bur_session *session, int32_t parameter);
+
 /* Tells the caller; BUR_OK without a callback. */
 bur_status bur__trainer_tell(const bur_trainer *trainer, bur_event event, const void *data);
 

@@ -126,7 +126,10 @@ BUR_API bur_status bur_trainer_evaluate(bur_trainer *trainer, const bur_dataset 
 /** Saves or loads parameters (and, with `state`, optimizer state) as safetensors. With an
  * optimizer's ema what is saved without `state` are the averages, as evaluation reads them, and
  * what is loaded so is the average too. Loading checks every name, dtype and shape before the first
- * is written: BUR_E_FORMAT names the first difference.
+ * is written: BUR_E_FORMAT names the first difference. Files with metadata "format": "pt", as
+ * safetensors.torch writes them, are PyTorch's: convolutions [out, in, y, x] and dense layers
+ * [out, in] are turned round; the zoo's names for torchvision's models are torchvision's. What else
+ * is in a file is left alone.
  */
 BUR_API bur_status bur_trainer_save(bur_trainer *trainer, const char *path, bool state);
 BUR_API bur_status bur_trainer_load(bur_trainer *trainer, const char *path, bool state);
