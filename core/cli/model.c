@@ -168,6 +168,10 @@ int cli_model_open(cli_model *out, cli_app *app, const char *name, const char *d
         return code;
     if (data == NULL)
         assume_data(out, options, &zoo);
+    if (options->class_weights.count > 0 && options->class_weights.count != out->train.classes)
+        return cli_error(CLI_USAGE, NULL, "one weight for each class",
+                         "class_weights= has %" PRId32 " numbers, the data has %" PRId32 " classes",
+                         options->class_weights.count, out->train.classes);
     const bur_status status = build(out, options, app->context, name);
     if (status != BUR_OK)
         return cli_error_status(status, NULL, "cannot build %s", name);
@@ -221,6 +225,10 @@ int cli_fit_options(bur_fit_options *out, const cli_app *app)
         .recompute = (float)options->recompute,
         .optimizer = optimizer,
         .loss = (bur_loss)options->loss,
+        .loss_attr = {.smoothing = (float)options->smoothing,
+                      .ignores = options->ignore >= 0,
+                      .ignored = options->ignore >= 0 ? (int32_t)options->ignore : 0},
+        .class_weights = options->class_weights.count > 0 ? options->class_weights.value : NULL,
         .validation_split = options->validation_split,
         .seed = (uint64_t)options->seed,
         .fallback_off = options->fallback != 0,

@@ -59,6 +59,14 @@ const cli_option cli_option_table[] = {
      "what is made small: cross_entropy for classes; for values mse (mean squared error), mae (mean absolute "
      "error), huber (squared where small, absolute beyond 1) or binary_cross_entropy (targets 0 and 1)"},
 
+    {"smoothing", 0, KEY, CLI_TYPE_NUMBER, "X", NULL, 0, 0.99, NULL, TRAINS, FIELD(smoothing),
+     "label smoothing: takes share X of the target from the right class and deals it out to all, against "
+     "overconfidence; 0.1 is usual. Validation is judged without it"},
+    {"class_weights", 0, KEY, CLI_TYPE_NUMBERS, "X,X,...", NULL, 0, 1e30, NULL, TRAINS, FIELD(class_weights),
+     "how much a sample of each class counts in training, as many as classes: more for rare ones"},
+    {"ignore", 0, KEY, CLI_TYPE_INTEGER, "N", "-1", -1, MANY, NULL, TRAINS | CLI_VERB_EVAL, FIELD(ignore),
+     "label of samples that are left out of loss and accuracy"},
+
     /* how it is trained */
     {"batch", 0, KEY, CLI_TYPE_INTEGER, "N|auto", "auto", 1, MANY, automatic, TRAINS | CLI_VERB_EVAL, FIELD(batch),
      "samples per update of the weights. A small batch (16, 32) updates often, takes little memory "

@@ -113,6 +113,21 @@ static bool read_real(double *out, const cli_option *option, const char *value)
     return true;
 }
 
+/* Numbers between commas. */
+static bool read_numbers(cli_numbers *out, const cli_option *option, const char *value)
+{
+    const char *at = value, *end = NULL;
+    for (out->count = 0; out->count < CLI_MAX_NUMBERS; at = end + 1) {
+        double number = 0;
+        if (!read_number(&number, at, &end) || number < option->least || number > option->most)
+            return false;
+        out->value[out->count++] = (float)number;
+        if (*end != ',')
+            return *end == '\0';
+    }
+    return false;
+}
+
 /* "60%" is 0.6; the option's words are 0, 1, ... */
 static bool read_share(double *out, const cli_option *option, const char *value)
 {
@@ -170,6 +185,10 @@ static const char *expected(const cli_option *option, char *text, size_t size)
     case CLI_TYPE_NUMBER:
         snprintf(text, size, "a number from %g to %g", option->least, option->most);
         break;
+    case CLI_TYPE_NUMBERS:
+        snprintf(text, size, "up to %d numbers from %g to %g, with commas between them",
+                 CLI_MAX_NUMBERS, option->least, option->most);
+        break;
     case CLI_TYPE_SHARE:
         snprintf(text, size, "%s, or a share from %g%% to %g%%", words, option->least,
                  option->most);
@@ -213,6 +232,9 @@ const char *cli_option_read(cli_options *options, const cli_option *option, cons
         break;
     case CLI_TYPE_SHAPE:
         good = read_shape(out, value);
+        break;
+    case CLI_TYPE_NUMBERS:
+        good = read_numbers(out, option, value);
         break;
     case CLI_TYPE_CHOICE:
         good = read_choice(out, option, value);

@@ -28,7 +28,13 @@ typedef enum cli_progress_mode {
     CLI_PROGRESS_NONE,
 } cli_progress_mode;
 
-enum { CLI_MAX_WORDS = 16 };
+enum { CLI_MAX_WORDS = 16, CLI_MAX_NUMBERS = 1024 };
+
+/* What "0.5,1,2" says. */
+typedef struct cli_numbers {
+    float value[CLI_MAX_NUMBERS];
+    int32_t count;
+} cli_numbers;
 
 /* What the command line asks for. Zero in a field means "not given, no default of the program's".
  */
@@ -48,11 +54,14 @@ typedef struct cli_options {
     double learning_rate, momentum, dropout, width, validation_split;
     double l1, l2, weight_decay, clip_norm, clip_value, ema;
     double recompute; /* 0 auto, 1 off, else the share that is kept */
-    int32_t proximal;  /* 0 off, 1 on */
-    int32_t optimizer; /* bur_optimizer_kind */
-    int32_t loss;      /* bur_loss; BUR_LOSS_NONE: by the data */
-    int32_t stem;      /* 0 imagenet, 1 small */
-    int32_t fallback;  /* 0 on, 1 off */
+    double smoothing;
+    int64_t ignore;            /* a label; -1: none */
+    cli_numbers class_weights; /* none: 1 each */
+    int32_t proximal;          /* 0 off, 1 on */
+    int32_t optimizer;         /* bur_optimizer_kind */
+    int32_t loss;              /* bur_loss; BUR_LOSS_NONE: by the data */
+    int32_t stem;              /* 0 imagenet, 1 small */
+    int32_t fallback;          /* 0 on, 1 off */
     /* what is left */
     const char *words[CLI_MAX_WORDS];
     int32_t word_count;
@@ -69,6 +78,7 @@ typedef enum cli_type {
     CLI_TYPE_SHARE, /* "60%", kept as 0.6; the words stand for 0, 1, ... */
     CLI_TYPE_SIZE,  /* "12GiB" */
     CLI_TYPE_SHAPE, /* "28x28x1" */
+    CLI_TYPE_NUMBERS,
     CLI_TYPE_CHOICE,
     CLI_TYPE_TEXT,
 } cli_type;
@@ -81,8 +91,8 @@ typedef struct cli_option {
     const char *value;        /* how the value is written in help: "N|auto" */
     const char *standard;     /* the default, read like a given value; NULL: the field stays 0 */
     double least, most;       /* range of integers and numbers */
-    const char *const *words; /* choices; for integers, one word that stands for 0; for shares, those
-                                 that stand for 0 and 1 */
+    const char *const *words; /* choices; for integers, one word that stands for 0; for shares,
+                                 those that stand for 0 and 1 */
     uint32_t verbs;           /* cli_verb_bit */
     size_t offset;            /* of the field in cli_options */
     const char *text;

@@ -171,7 +171,8 @@ void cli_progress_update(cli_progress *progress, const bur_progress *now)
 
 void cli_progress_epoch(cli_progress *progress, const bur_epoch *epoch)
 {
-    char validation[96] = "", seconds[CLI_NUMBER_TEXT], rate[CLI_NUMBER_TEXT], ram[16];
+    char validation[96] = "", penalty[48] = "", seconds[CLI_NUMBER_TEXT], rate[CLI_NUMBER_TEXT],
+         ram[16];
     if (progress->mode == CLI_PROGRESS_NONE)
         return;
     if (progress->mode == CLI_PROGRESS_JSON) {
@@ -186,10 +187,12 @@ void cli_progress_epoch(cli_progress *progress, const bur_epoch *epoch)
     if (epoch->val_loss == epoch->val_loss) /* not NaN: there is a validation set */
         snprintf(validation, sizeof validation, " | val loss %.4f  %s %.4f", epoch->val_loss,
                  short_metric(progress), epoch->val_metric);
+    if (epoch->penalty > 0)
+        snprintf(penalty, sizeof penalty, " + penalty %.4f", epoch->penalty);
     ram_text(ram, sizeof ram);
     cli_progress_clear(progress);
-    fprintf(stderr, "epoch %*" PRId64 "/%" PRId64 "  loss %.4f  %s %.4f%s  %s/s  RAM %s  %s\n",
-            epoch_width(progress->epochs), epoch->epoch, progress->epochs, epoch->loss,
+    fprintf(stderr, "epoch %*" PRId64 "/%" PRId64 "  loss %.4f%s  %s %.4f%s  %s/s  RAM %s  %s\n",
+            epoch_width(progress->epochs), epoch->epoch, progress->epochs, epoch->loss, penalty,
             short_metric(progress), epoch->metric, validation,
             cli_number_text(rate, sizeof rate, epoch->samples_per_s), ram,
             cli_seconds_text(seconds, sizeof seconds, epoch->seconds));

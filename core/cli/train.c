@@ -109,8 +109,16 @@ json_t *cli_config_json(const char *name, const cli_model *model, const char *da
         cli_real_f32((double)options->optimizer.learning_rate), "proximal",
         options->optimizer.attr.proximal, "loss", bur_loss_name(options->loss), "validation_split",
         options->validation_split, "seed", (json_int_t)options->seed);
-    if (config != NULL)
-        add_optimizer_attr(config, &options->optimizer.attr);
+    if (config == NULL)
+        return NULL;
+    add_optimizer_attr(config, &options->optimizer.attr);
+    json_object_set_new(config, "smoothing", cli_real_f32((double)options->loss_attr.smoothing));
+    for (int32_t i = 0; options->class_weights != NULL && i < model->options.classes; i++) {
+        if (i == 0)
+            json_object_set_new(config, "class_weights", json_array());
+        json_array_append_new(json_object_get(config, "class_weights"),
+                              cli_real_f32((double)options->class_weights[i]));
+    }
     return config;
 }
 

@@ -136,6 +136,19 @@ static bur_status loss_row(bur_graph *graph, bur_op *op, int32_t *input)
     return BUR_OK;
 }
 
+/* Weights of the output's classes, in training. */
+static bur_status add_class_weights(bur_graph *graph, const bur_desc *output)
+{
+    if (graph->options.mode != BUR_TRAIN || graph->options.class_weights == NULL)
+        return BUR_OK;
+    if (graph->options.loss != BUR_LOSS_CROSS_ENTROPY)
+        return bur_fail(BUR_E_ARG, "class weights are for cross_entropy, not %s",
+                        bur_loss_name(graph->options.loss));
+    const bur_desc weights = {.dtype = BUR_F32,
+                              .shape = {.rank = 1, .dim = {output->shape.dim[1]}}};
+    return bur__graph_add_value(graph, GRAPH_WEIGHTS, &weights, &graph->weights);
+}
+
 bur_status bur__graph_loss(bur_graph *graph)
 {
     const bool classes = graph->options.loss == BUR_LOSS_CROSS_ENTROPY;
@@ -157,14 +170,18 @@ bur_status bur__graph_loss(bur_graph *graph)
     int32_t x = graph->output;
     bur_op op = BUR_OP_COUNT;
     BUR_TRY(loss_row(graph, &op, &x));
-    const bur_attr attr = {.none = {0}};
-    const int32_t loss_inputs[] = {x, graph->target, graph->scalars};
-    const int32_t n_outputs = graph->options.mode == BUR_TRAIN ? 2 : 1;
-    BUR_TRY(bur__graph_add_node(graph, op, &attr, loss_inputs, 3, n_outputs, &graph->result));
+    const bool trains = graph->options.mode == BUR_TRAIN;
+    bur_attr attr = {.loss = graph->options.loss_attr};
+    attr.loss.smoothing = trains ? attr.loss.smoothing : 0;
+    BUR_TRY(add_class_weights(graph, output));
+    const int32_t loss_inputs[] = {x, graph->target, graph->scalars, graph->weights};
+    BUR_TRY(bur__graph_add_node(graph, op, &attr, loss_inputs, graph->weights < 0 ? 3 : 4,
+                                trains ? 2 : 1, &graph->result));
 
+    const bur_attr none = {.none = {0}};
     const int32_t sum_inputs[] = {graph->totals, graph->result};
     int32_t sum = -1;
-    BUR_TRY(bur__graph_add_node(graph, BUR_OP_add, &attr, sum_inputs, 2, 1, &sum));
+    BUR_TRY(bur__graph_add_node(graph, BUR_OP_add, &none, sum_inputs, 2, 1, &sum));
     graph->values[sum].memory = graph->totals;
     return BUR_OK;
 }

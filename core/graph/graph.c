@@ -160,7 +160,7 @@ bur_status bur_graph_create(bur_graph **out, const bur_recipe *recipe,
     graph->options = *options;
     graph->recipe_node = -1;
     graph->recipe_parameters = recipe->n_parameters;
-    graph->target = graph->output = graph->result = -1;
+    graph->target = graph->weights = graph->output = graph->result = -1;
     const size_t n = (size_t)recipe->n_parameters;
     graph->parameters = bur_alloc_array(context, n, sizeof *graph->parameters);
     graph->averages = bur_alloc_array(context, n, sizeof *graph->averages);

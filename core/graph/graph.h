@@ -14,6 +14,7 @@ typedef enum bur_graph_value_kind {
     GRAPH_AVERAGE,  /* moving average of a parameter */
     GRAPH_STATE,    /* optimizer state */
     GRAPH_GRADIENT, /* a gradient added up over micro-batches */
+    GRAPH_WEIGHTS,  /* of the classes, written when a session is made */
 } bur_graph_value_kind;
 
 typedef struct bur_graph_value {
@@ -50,7 +51,7 @@ struct bur_graph {
     int32_t recipe_node;       /* the node being emitted or differentiated */
     int32_t recipe_parameters; /* how many the recipe has */
 
-    int32_t scalars, totals, x, target, output, result; /* values; -1 if absent */
+    int32_t scalars, totals, x, target, weights, output, result; /* values; -1 if absent */
     int32_t
         *parameters; /* value of each parameter, outside of training of its average if it has one */
     int32_t *averages;  /* value of each parameter's average, -1 */

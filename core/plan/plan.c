@@ -36,6 +36,7 @@ static const struct {
     [GRAPH_AVERAGE] = {BUR_REGION_PERSISTENT, BUR_BYTES_OPTIMIZER},
     [GRAPH_STATE] = {BUR_REGION_PERSISTENT, BUR_BYTES_OPTIMIZER},
     [GRAPH_GRADIENT] = {BUR_REGION_PERSISTENT, BUR_BYTES_GRADIENTS},
+    [GRAPH_WEIGHTS] = {BUR_REGION_PERSISTENT, BUR_BYTES_WORKSPACE},
 };
 
 static bur_status add_buffer(bur_plan *plan, bur_region region, bur_byte_class byte_class,
@@ -213,11 +214,13 @@ static bur_status place_region(bur_plan *plan, bur_region region, size_t alignme
 }
 
 /* Persistent buffers one after the other by kind, so that plans of one recipe agree on the offsets
- * of what they share: scalars, totals, parameters, averages, then state, then kept gradients. */
+ * of what they share: scalars, totals, parameters, averages, state, kept gradients, class weights.
+ */
 static bur_status place_persistent(bur_plan *plan, size_t alignment)
 {
     static const bur_graph_value_kind order[] = {GRAPH_SCALARS, GRAPH_TOTALS, GRAPH_PARAMETER,
-                                                 GRAPH_AVERAGE, GRAPH_STATE,  GRAPH_GRADIENT};
+                                                 GRAPH_AVERAGE, GRAPH_STATE,  GRAPH_GRADIENT,
+                                                 GRAPH_WEIGHTS};
     const bur_graph *graph = plan->graph;
     const size_t chunk = plan->chunk_bytes[BUR_REGION_PERSISTENT];
     size_t end = 0;

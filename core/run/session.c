@@ -150,6 +150,17 @@ static bur_status list_states(bur_session *session)
     return BUR_OK;
 }
 
+static bur_status write_class_weights(bur_session *session)
+{
+    const bur_graph *graph = session->plan->graph;
+    if (graph->weights < 0)
+        return BUR_OK;
+    const bur_place place = device_place(session, graph->weights);
+    return session->memory->regions[BUR_REGION_ARENA].device->backend->write(
+        place.buffer, place.offset_bytes, graph->options.class_weights,
+        bur_desc_bytes(&graph->values[graph->weights].desc));
+}
+
 bur_status bur_session_create(bur_session **out, bur_memory *memory, const bur_plan *plan)
 {
     if (out == NULL || memory == NULL || plan == NULL)
@@ -167,6 +178,8 @@ bur_status bur_session_create(bur_session **out, bur_memory *memory, const bur_p
     bur_status status = bind_steps(session);
     if (status == BUR_OK)
         status = list_states(session);
+    if (status == BUR_OK)
+        status = write_class_weights(session);
     if (status != BUR_OK) {
         bur_session_destroy(session);
         return status;

@@ -18,6 +18,25 @@ static bur_status read_means(bur_session *session, double *loss, double *metric)
     return BUR_OK;
 }
 
+/* What the loss of an effective batch is divided by: its samples, or the weights of their labels.
+ */
+static double weight_sum(const bur_trainer *trainer, const bur_batch *batch)
+{
+    const float *weights = trainer->options.class_weights;
+    const bur_loss_attr *attr = &trainer->options.loss_attr;
+    const int32_t classes = bur_dataset_describe(trainer->train)->classes;
+    if (weights == NULL && !attr->ignores)
+        return (double)batch->count;
+    const int32_t *labels = batch->target;
+    double sum = 0;
+    for (int64_t i = 0; i < batch->count; i++) {
+        const bool counts =
+            labels[i] >= 0 && labels[i] < classes && !(attr->ignores && labels[i] == attr->ignored);
+        sum += !counts ? 0 : weights == NULL ? 1 : (double)weights[labels[i]];
+    }
+    return sum;
+}
+
 /* One update from an effective batch, in micro-batches that each add their gradients. */
 static bur_status update(bur_trainer *trainer, const bur_batch *batch)
 {
@@ -26,7 +45,7 @@ static bur_status update(bur_trainer *trainer, const bur_batch *batch)
     BUR_TRY(bur_shape_count(&x_count, &info->sample));
     const size_t target_bytes = bur_dataset_target_bytes(info);
     const int64_t micro = trainer->options.batch / trainer->options.accumulate;
-    bur_scalars scalars = bur__trainer_scalars(trainer, batch->count);
+    bur_scalars scalars = bur__trainer_scalars(trainer, weight_sum(trainer, batch));
     bur_session *session = NULL;
     for (int64_t first = 0; first < batch->count; first += micro) {
         const int64_t count = batch->count - first < micro ? batch->count - first : micro;
@@ -111,11 +130,37 @@ static bur_status evaluate(bur_trainer *trainer, bur_loader *loader, double *los
             break;
         bur_session *session = NULL;
         BUR_TRY(bur__trainer_session(trainer, BUR_EVALUATE, batch.count, &session));
-        const bur_scalars scalars = bur__trainer_scalars(trainer, batch.count);
+        const bur_scalars scalars = bur__trainer_scalars(trainer, (double)batch.count);
         BUR_TRY(bur_session_write_batch(session, batch.x, batch.target));
         BUR_TRY(bur_session_accumulate(session, &scalars));
     }
     return read_means(bur_trainer_session(trainer), loss, metric);
+}
+
+/* Of the parameters that the optimizer penalizes, in double. */
+static bur_status read_penalty(bur_trainer *trainer, double *penalty)
+{
+    const bur_optimizer_attr *attr = &trainer->options.optimizer.attr;
+    bur_session *session = bur_trainer_session(trainer);
+    double sum = 0;
+    for (int32_t i = 0; i < bur_session_state_count(session); i++) {
+        const bur_state_tensor *tensor = bur_session_state_at(session, i);
+        const bur_parameter *parameter =
+            bur_recipe_parameter_at(trainer->recipe, tensor->parameter);
+        if (tensor->slot != BUR_SLOT_PARAMETER || !parameter->trainable || parameter->unpenalized)
+            continue;
+        float *values = bur_alloc(trainer->context, bur_desc_bytes(&tensor->desc));
+        if (values == NULL)
+            return BUR_E_NOMEM;
+        const bur_status status = bur_session_read_state(session, i, values);
+        for (int64_t j = 0; status == BUR_OK && j < bur_desc_count(&tensor->desc); j++)
+            sum += ((double)attr->l1 + (double)attr->l2 * fabs((double)values[j])) *
+                   fabs((double)values[j]);
+        bur_free(trainer->context, values);
+        BUR_TRY(status);
+    }
+    *penalty = sum;
+    return BUR_OK;
 }
 
 static bur_status finish_epoch(bur_trainer *trainer, const epoch_clock *clock)
@@ -129,6 +174,8 @@ static bur_status finish_epoch(bur_trainer *trainer, const epoch_clock *clock)
     row.seconds = (double)(bur_time_ns() - clock->start_ns) * 1e-9;
     row.samples_per_s = (double)clock->samples / row.seconds;
     row.updates = trainer->updates;
+    if (trainer->options.optimizer.attr.l1 > 0 || trainer->options.optimizer.attr.l2 > 0)
+        BUR_TRY(read_penalty(trainer, &row.penalty));
     if (trainer->validation_loader != NULL)
         BUR_TRY(evaluate(trainer, trainer->validation_loader, &row.val_loss, &row.val_metric));
     /* A device that is lost from here on does not take the epoch with it. */

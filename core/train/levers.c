@@ -112,6 +112,8 @@ bur_status bur__fit_levers(bur_fit_options *options, const bur_recipe *recipe,
     const bur_graph_options graph = {.batch = options->batch,
                                      .mode = BUR_TRAIN,
                                      .loss = options->loss,
+                                     .loss_attr = options->loss_attr,
+                                     .class_weights = options->class_weights,
                                      .optimizer = options->optimizer,
                                      .recompute = options->recompute};
     return bur_plan_choose_parts(&options->accumulate, recipe, &graph, target, host);

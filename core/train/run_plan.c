@@ -83,6 +83,30 @@ static bur_status check_optimizer(const bur_optimizer *optimizer)
     return check_not_negative(attr);
 }
 
+static bur_status check_loss(const bur_fit_options *options, const bur_dataset_info *train)
+{
+    const bur_loss_attr *attr = &options->loss_attr;
+    const float *weights = options->class_weights;
+    if ((unsigned)options->loss >= BUR_LOSS_COUNT)
+        return bur_fail(BUR_E_ARG, "loss %d is unknown", (int)options->loss);
+    if ((options->loss == BUR_LOSS_CROSS_ENTROPY) != (train->classes > 0))
+        return bur_fail(BUR_E_ARG, "loss %s with %s", bur_loss_name(options->loss),
+                        train->classes > 0 ? "class labels" : "values as targets");
+    if (train->classes == 0 && (weights != NULL || attr->smoothing != 0 || attr->ignores != 0))
+        return bur_fail(BUR_E_ARG,
+                        "class weights, smoothing and an ignored label are for class labels");
+    if (!(attr->smoothing >= 0 && attr->smoothing < 1))
+        return bur_fail(BUR_E_ARG, "smoothing %g is not in [0, 1)", (double)attr->smoothing);
+    if (!(attr->delta >= 0 && isfinite(attr->delta)))
+        return bur_fail(BUR_E_ARG, "delta %g is not at least 0", (double)attr->delta);
+    for (int32_t i = 0; weights != NULL && i < train->classes; i++)
+        if (!(weights[i] >= 0 && isfinite(weights[i])))
+            return bur_fail(BUR_E_ARG,
+                            "the weight of class %" PRId32 " is %g; at least 0 is needed", i,
+                            (double)weights[i]);
+    return BUR_OK;
+}
+
 bur_status bur__fit_options(bur_fit_options *out, const bur_fit_options *options,
                             const bur_dataset_info *train)
 {
@@ -106,11 +130,7 @@ bur_status bur__fit_options(bur_fit_options *out, const bur_fit_options *options
     if (!(set.validation_split >= 0 && set.validation_split < 1))
         return bur_fail(BUR_E_ARG, "validation_split %g is not in [0, 1)", set.validation_split);
     BUR_TRY(check_optimizer(&set.optimizer));
-    if ((unsigned)set.loss >= BUR_LOSS_COUNT)
-        return bur_fail(BUR_E_ARG, "loss %d is unknown", (int)set.loss);
-    if ((set.loss == BUR_LOSS_CROSS_ENTROPY) != (train->classes > 0))
-        return bur_fail(BUR_E_ARG, "loss %s with %s", bur_loss_name(set.loss),
-                        train->classes > 0 ? "class labels" : "values as targets");
+    BUR_TRY(check_loss(&set, train));
     if (train->count - bur__validation_count(train->count, set.validation_split) < 1)
         return bur_fail(BUR_E_ARG,
                         "validation_split %g leaves none of %" PRId64 " samples to train on",
@@ -143,6 +163,8 @@ bur_status bur__run_sessions_add(bur_run_sessions *sessions, const bur_recipe *r
     const bur_graph_options graph_options = {.batch = batch,
                                              .mode = mode,
                                              .loss = options->loss,
+                                             .loss_attr = options->loss_attr,
+                                             .class_weights = options->class_weights,
                                              .optimizer = options->optimizer,
                                              .accumulate = options->accumulate > 1,
                                              .recompute =

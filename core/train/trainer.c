@@ -207,13 +207,13 @@ const bur_epoch *bur_trainer_history(const bur_trainer *trainer, int64_t *count)
     return trainer->history;
 }
 
-bur_scalars bur__trainer_scalars(const bur_trainer *trainer, int64_t weight_sum)
+bur_scalars bur__trainer_scalars(const bur_trainer *trainer, double weight_sum)
 {
     const bur_optimizer *optimizer = &trainer->options.optimizer;
     const double t = (double)trainer->updates + 1;
     return (bur_scalars){
         .learning_rate = optimizer->learning_rate,
-        .inverse_weight_sum = (float)(1.0 / (double)weight_sum),
+        .inverse_weight_sum = weight_sum > 0 ? (float)(1 / weight_sum) : 0,
         .correction1 = (float)(1 / (1 - pow((double)optimizer->attr.beta1, t))),
         .correction2 = (float)(1 / (1 - pow((double)optimizer->attr.beta2, t))),
         .seed = {(uint32_t)trainer->options.seed, (uint32_t)(trainer->options.seed >> 32)},

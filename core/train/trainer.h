@@ -42,7 +42,7 @@ bur_status bur__trainer_session(bur_trainer *trainer, bur_mode mode, int64_t bat
                                 bur_session **out);
 
 /* Scalars of the step after `updates` steps. */
-bur_scalars bur__trainer_scalars(const bur_trainer *trainer, int64_t weight_sum);
+bur_scalars bur__trainer_scalars(const bur_trainer *trainer, double weight_sum);
 
 /* Copies the state to the host if its time has come (or at once). */
 bur_status bur__trainer_snapshot(bur_trainer *trainer, bool at_once);

@@ -175,14 +175,17 @@ typedef enum bur_mode {
 typedef struct bur_graph_options {
     int64_t batch; /* samples of one (micro-)batch, at least 1 */
     bur_mode mode;
-    bur_loss loss;           /* train and evaluate */
-    bur_optimizer optimizer; /* train */
-    bool accumulate;         /* gradients are kept and added up over several runs of the accumulate
-                                list before the update list runs once */
-    float recompute;         /* train: to what share, above 0 and below 1, the live bytes of a step
-                                are to come by dropping values of the forward pass and computing
-                                them again in the backward pass (Chen et al. 2016); 0 or 1: none are */
-    bool no_fuse;            /* keep the rows as the recipe has them */
+    bur_loss loss;              /* train and evaluate */
+    bur_loss_attr loss_attr;    /* smoothing is for training, the rest for evaluation too */
+    const float *class_weights; /* train: of each class; borrowed while the graph and its sessions
+                                   live; NULL: 1 */
+    bur_optimizer optimizer;    /* train */
+    bool accumulate; /* gradients are kept and added up over several runs of the accumulate
+                        list before the update list runs once */
+    float recompute; /* train: to what share, above 0 and below 1, the live bytes of a step
+                        are to come by dropping values of the forward pass and computing
+                        them again in the backward pass (Chen et al. 2016); 0 or 1: none are */
+    bool no_fuse;    /* keep the rows as the recipe has them */
 } bur_graph_options;
 
 typedef struct bur_graph bur_graph;

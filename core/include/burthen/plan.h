@@ -88,8 +88,8 @@ BUR_API double bur_limits_least_s(const bur_limits *limits, bur_cost cost);
 /** Times of calls on one device, as they were measured. */
 typedef struct bur_calibration bur_calibration;
 
-/** One call and what it took. `key` stands for operator, attributes, dtypes and all shapes, `family`
- * for the same without every tensor's first dimension, which is where batches differ. */
+/** One call and what it took. `key` stands for operator, attributes, dtypes and all shapes,
+ * `family` for the same without every tensor's first dimension, which is where batches differ. */
 typedef struct bur_call_time {
     uint64_t key, family;
     int32_t op;

@@ -61,8 +61,8 @@ BUR_API bur_status bur_device_speeds(bur_context *context, bool anew, const bur_
 BUR_API bur_status bur_device_speeds_kept(bur_context *context, const bur_device_speed **out,
                                           int32_t *count);
 
-/** What is known of the times of this device's kernels: the limits that were measured last, and what
- * bur_session_calibrate kept in the user's cache. The device's, until it is closed. */
+/** What is known of the times of this device's kernels: the limits that were measured last, and
+ * what bur_session_calibrate kept in the user's cache. The device's, until it is closed. */
 BUR_API bur_status bur_device_calibration(const bur_calibration **out, bur_device *device);
 
 /* ---- memory and sessions ---- */
@@ -146,9 +146,9 @@ BUR_API bur_status bur_session_profile(bur_session *session, const void *x, cons
                                        int64_t *step_ns);
 BUR_API int32_t bur_session_profile_rows(const bur_session *session);
 
-/** Profiles `runs` steps (as bur_session_profile) and keeps the time of each kernel, for the plans of
- * this device's next sessions, in this process and in later ones. A cache that cannot be written is
- * no error. */
+/** Profiles `runs` steps (as bur_session_profile) and keeps the time of each kernel, for the plans
+ * of this device's next sessions, in this process and in later ones. A cache that cannot be written
+ * is no error. */
 BUR_API bur_status bur_session_calibrate(bur_session *session, const void *x, const void *target,
                                          const bur_scalars *scalars, int64_t parts, int32_t runs);
 

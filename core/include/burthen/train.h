@@ -18,6 +18,8 @@ typedef struct bur_epoch {
     int64_t epoch;   /* from 1 */
     int64_t updates; /* optimizer steps so far */
     double loss, metric, val_loss, val_metric;
+    double penalty; /* l1 sum |p| + l2 sum p^2 of the weights at its end; what is minimised is the
+                       loss, which is without it, and this */
     double seconds, samples_per_s, learning_rate;
     double wait_s; /* of the training loop for the loader */
 } bur_epoch;
@@ -50,13 +52,16 @@ typedef struct bur_fit_options {
                                 bur_graph_options; 1: none are; 0: what makes the batch fit */
     bur_optimizer optimizer; /* all zero: adam; no learning_rate or no attr: the kind's defaults */
     bur_loss loss;           /* cross_entropy for classes, mse for values */
-    double validation_split; /* the last share of the training samples, taken before shuffling */
+    bur_loss_attr loss_attr; /* delta, smoothing (in training alone), ignored label */
+    const float *class_weights; /* of each class, in training: its samples' share in the mean, as
+                                   PyTorch has it; borrowed while the trainer lives; NULL: 1 */
+    double validation_split;    /* the last share of the training samples, taken before shuffling */
     uint64_t seed;
-    uint64_t budget_bytes; /* what the run may use; 0: what the device has */
+    uint64_t budget_bytes;              /* what the run may use; 0: what the device has */
     const bur_calibration *calibration; /* of the target's kernel times, for plans; may be NULL */
-    double snapshot_s;     /* seconds between host copies of the parameters on a device; 10 */
-    int64_t max_steps;     /* stop after so many updates; 0: no limit */
-    bool fallback_off;     /* neither unsupported operators nor a lost device go to the CPU */
+    double snapshot_s; /* seconds between host copies of the parameters on a device; 10 */
+    int64_t max_steps; /* stop after so many updates; 0: no limit */
+    bool fallback_off; /* neither unsupported operators nor a lost device go to the CPU */
     bur_callback callback;
     void *callback_user;
 } bur_fit_options;
