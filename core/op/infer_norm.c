@@ -10,6 +10,21 @@ static int64_t channels_of(const bur_desc *x)
     return x->shape.dim[x->shape.rank - 1];
 }
 
+/* Fused rows have one; behind a residual its slope must follow from y, which silu's does not. */
+static bur_status check_activation(const bur_call *call)
+{
+    const int32_t activation = call->attr->norm.activation;
+    const bool fused = (bur_op_get(call->op)->flags & BUR_OP_FUSED) != 0;
+    if (activation == BUR_LINEAR)
+        return BUR_OK;
+    if (fused && (activation == BUR_RELU || activation == BUR_RELU6))
+        return BUR_OK;
+    if (fused && activation == BUR_SILU && call->op != BUR_OP_batch_norm_add_act)
+        return BUR_OK;
+    return bur_fail(BUR_E_ARG, "activation %d (%s) is none of this row's", (int)activation,
+                    bur_activation_name((bur_activation)activation));
+}
+
 /* x and all that takes part with it: one type of float; x has dimensions, the last not empty. */
 static bur_status check_input(const bur_call *call, const bur_desc *x, int32_t least_rank)
 {
@@ -28,7 +43,7 @@ static bur_status check_input(const bur_call *call, const bur_desc *x, int32_t l
                         SHAPE(x), least_rank);
     if (!(call->attr->norm.epsilon >= 0))
         return bur_fail(BUR_E_ARG, "epsilon is %g", (double)call->attr->norm.epsilon);
-    return BUR_OK;
+    return check_activation(call);
 }
 
 /* Vectors of one element a channel. */
@@ -102,17 +117,26 @@ bur_status bur_infer_norm_grad(const bur_call *call, bur_desc *outputs)
 
 /* ---- batch normalisation ---- */
 
-bur_status bur_infer_batch_norm_infer(const bur_call *call, bur_desc *outputs)
+/* x, vectors of channels up to input `residual`, and perhaps that, which is added to y. */
+static bur_status normalised(const bur_call *call, int32_t residual, bur_desc *outputs)
 {
     const bur_desc *x = &call->inputs[0];
     BUR_TRY(check_input(call, x, 2));
     outputs[0] = *x;
-    return check_vectors(call, 1, call->n_inputs, x);
+    if (call->n_inputs > residual && !bur_shape_equal(&x->shape, &call->inputs[residual].shape))
+        return bur_fail(BUR_E_SHAPE, "input %s, residual %s", SHAPE(x),
+                        SHAPE(&call->inputs[residual]));
+    return check_vectors(call, 1, residual, x);
+}
+
+bur_status bur_infer_batch_norm_infer(const bur_call *call, bur_desc *outputs)
+{
+    return normalised(call, 5, outputs);
 }
 
 bur_status bur_infer_batch_norm(const bur_call *call, bur_desc *outputs)
 {
-    BUR_TRY(bur_infer_batch_norm_infer(call, outputs));
+    BUR_TRY(normalised(call, 3, outputs));
     if (bur_desc_count(&call->inputs[0]) == 0)
         return bur_fail(BUR_E_SHAPE, "input %s has no samples", SHAPE(&call->inputs[0]));
     outputs[1] = matrix_of(&call->inputs[0], 2, channels_of(&call->inputs[0]));
@@ -123,6 +147,7 @@ bur_status bur_infer_batch_norm_grad(const bur_call *call, bur_desc *outputs)
 {
     const bur_desc *x = &call->inputs[1];
     BUR_TRY(check_input(call, x, 2));
+    BUR_TRY(check_vectors(call, 4, call->n_inputs, x)); /* shift */
     const bur_desc stats = matrix_of(x, 2, channels_of(x));
     return gradient_outputs(call, &stats, outputs);
 }

@@ -141,6 +141,8 @@ bur_status bur_gradient_norm(const bur_gradient_call *call);
 bur_status bur_gradient_attention(const bur_gradient_call *call);
 bur_status bur_gradient_recurrent(const bur_gradient_call *call);
 bur_status bur_gradient_norm_infer(const bur_gradient_call *call);
+bur_status bur_gradient_norm_act(const bur_gradient_call *call);
+bur_status bur_gradient_norm_add_act(const bur_gradient_call *call);
 bur_status bur_gradient_activation(const bur_gradient_call *call);
 bur_status bur_gradient_dropout(const bur_gradient_call *call);
 bur_status bur_gradient_arithmetic(const bur_gradient_call *call);
