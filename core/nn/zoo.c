@@ -20,7 +20,7 @@ static bur_status add(bur_sequential *s, bur_layer layer)
 
 bur_status bur__zoo_add_head(bur_sequential *s, const bur_zoo_options *options)
 {
-    if (options->dropout > 0)
+    if (options->dropout > 0 && !options->no_dropout)
         BUR_TRY(add(s, bur_dropout(options->dropout)));
     return add(s, bur_dense(options->classes, options->values ? BUR_LINEAR : BUR_SOFTMAX));
 }

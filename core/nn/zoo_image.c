@@ -82,6 +82,14 @@ static bur_status start(network *n, bur_recipe *recipe, bur_ref input,
                : bur_fail(BUR_E_SHAPE, "it takes images, height x width x channels");
 }
 
+/* What is asked for, else the model's own rate. */
+static float dropout_or(const bur_zoo_options *options, float own)
+{
+    if (options->no_dropout)
+        return 0;
+    return options->dropout > 0 ? options->dropout : own;
+}
+
 /* The mean of each channel, dropout, and the classes. */
 static bur_status add_head(network *n, float dropout, const char *name)
 {
@@ -164,7 +172,7 @@ static bur_status build_resnet(bur_recipe *recipe, bur_ref input, const bur_zoo_
             snprintf(block, sizeof block, "layer%d.%d.", (int)stage + 1, (int)i);
             BUR_TRY(add_block(&n, r, block, scaled(&n, 64 << stage), i == 0 && stage > 0 ? 2 : 1));
         }
-    return add_head(&n, options->dropout, "fc");
+    return add_head(&n, dropout_or(options, 0), "fc");
 }
 
 bur_status bur__zoo_resnet18(bur_recipe *recipe, bur_ref input, const bur_zoo_options *options)
@@ -250,7 +258,7 @@ bur_status bur__zoo_mobilenet_v2(bur_recipe *recipe, bur_ref input, const bur_zo
     const bool wider = options->width > 1;
     BUR_TRY(add_numbered(&n, "features.18.", convolution(wider ? divisible(&n, 1280) : 1280, 1, 1),
                          BUR_RELU6));
-    return add_head(&n, options->dropout > 0 ? options->dropout : 0.2F, "classifier.1");
+    return add_head(&n, dropout_or(options, 0.2F), "classifier.1");
 }
 
 /* ---- EfficientNet ---- */
@@ -298,7 +306,7 @@ static bur_status add_mbconv(network *n, const char *block, const mbconv *m)
     BUR_TRY(add_numbered(n, prefix, convolution(m->channels, 1, 1), BUR_LINEAR));
     if (m->stride != 1 || before != m->channels)
         return BUR_OK;
-    if (m->dropped > 0)
+    if (m->dropped > 0 && !n->options->no_dropout)
         BUR_TRY(put(n, bur_stochastic_depth(m->dropped), "%sstochastic_depth", block));
     return join(n, bur_add(BUR_LINEAR), input, block, "add");
 }
@@ -325,5 +333,5 @@ bur_status bur__zoo_efficientnet_b0(bur_recipe *recipe, bur_ref input,
             BUR_TRY(add_mbconv(&n, block, &m));
         }
     BUR_TRY(add_numbered(&n, "features.8.", convolution(4 * channels_of(&n), 1, 1), BUR_SILU));
-    return add_head(&n, options->dropout > 0 ? options->dropout : 0.2F, "classifier.1");
+    return add_head(&n, dropout_or(options, 0.2F), "classifier.1");
 }

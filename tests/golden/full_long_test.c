@@ -56,3 +56,9 @@ static void test_golden_full_long__efficientnet_b0_gives_torchvisions_logits(voi
     (void)state;
     check("efficientnet-b0");
 }
+
+static void test_golden_full_long__vit_b16_gives_torchvisions_logits(void **state)
+{
+    (void)state;
+    check("vit-b16");
+}

@@ -116,12 +116,76 @@ def efficientnet_b0(width, classes):
     return model
 
 
-class Golden:
-    """One row: a model and its batches. `updates`: whether every optimizer's results are kept."""
+class Transformer(nn.Module):
+    """transformer-small, of fewer ids: those of the batches."""
 
-    def __init__(self, build, batch, sample, classes, updates=False, margin=1e-4, calm="-"):
+    def __init__(self, ids, length, channels, depth, classes):
+        super().__init__()
+        self.embedding = nn.Embedding(ids, channels)
+        self.encoder = nn.Module()
+        self.encoder.pos_embedding = nn.Parameter(torch.empty(1, length, channels))
+        self.encoder.layers = nn.ModuleList(
+            nn.TransformerEncoderLayer(channels, 4, 4 * channels, 0, "gelu", batch_first=True,
+                                       norm_first=True) for _ in range(depth))
+        self.encoder.norm = nn.LayerNorm(channels)
+        self.fc = nn.Linear(channels, classes)
+
+    def forward(self, ids):
+        x = self.embedding(ids.long()) + self.encoder.pos_embedding
+        for layer in self.encoder.layers:
+            x = layer(x)
+        return self.fc(self.encoder.norm(x).mean(1))
+
+
+def vit(size, depth, heads, channels, classes):
+    return torchvision.models.VisionTransformer(size, 4, depth, heads, channels, 4 * channels,
+                                                num_classes=classes)
+
+
+class Recurrent(nn.Module):
+    """A layer of PyTorch's with our parameters: [in, gates], one bias but for gru, z before r."""
+
+    def __init__(self, kind, inputs, units, last):
+        super().__init__()
+        gates = dict(rnn_tanh=1, lstm=4, gru=3)[kind]
+        self.kind, self.units, self.last = kind, units, last
+        self.weight = nn.Parameter(torch.empty(inputs, gates * units))
+        self.recurrent_weight = nn.Parameter(torch.empty(units, gates * units))
+        self.bias = nn.Parameter(torch.empty(gates * units))
+        if kind == "gru":
+            self.recurrent_bias = nn.Parameter(torch.empty(gates * units))
+
+    def theirs(self, tensor):
+        if self.kind == "gru":
+            z, r, n = tensor.split(self.units, -1)
+            tensor = torch.cat([r, z, n], -1)
+        return tensor.T.contiguous() if tensor.dim() == 2 else tensor
+
+    def forward(self, x):
+        second = self.recurrent_bias if self.kind == "gru" else torch.zeros_like(self.bias)
+        weights = [self.theirs(t) for t in (self.weight, self.recurrent_weight, self.bias, second)]
+        zero = x.new_zeros(1, len(x), self.units)
+        state = (zero, zero) if self.kind == "lstm" else zero
+        y = getattr(torch._VF, self.kind)(x, state, weights, True, 1, 0.0, self.training, False,
+                                          True)[0]
+        return y[:, -1] if self.last else y
+
+
+def recurrent(word, kind, inputs, first, second, classes):
+    return nn.Sequential(collections.OrderedDict([
+        (f"{word}1", Recurrent(kind, inputs, first, False)),
+        (f"{word}2", Recurrent(kind, first, second, True)),
+        ("dense1", nn.Linear(second, classes))]))
+
+
+class Golden:
+    """One row: a model and its batches. `updates`: whether every optimizer's results are kept;
+    `ids`: x are numbers below it, else images."""
+
+    def __init__(self, build, batch, sample, classes, updates=False, margin=1e-4, calm="-",
+                 ids=0):
         self.build, self.batch, self.sample, self.classes = build, batch, sample, classes
-        self.updates, self.margin = updates, margin
+        self.updates, self.margin, self.ids = updates, margin, ids
         self.calm = re.compile(calm)  # scales that start small, or rounding grows block by block
 
 
@@ -133,14 +197,22 @@ MODELS = {
     "cnn-mid": Golden(lambda: cnn(1, (2, 4, 8, 8), 1, 8, 4, 5), 5, (17, 16, 1), 5),
     "resnet18": Golden(lambda: ResNet(BASIC, [2, 2, 2, 2], 1 / 32, 7, False), 6, (41, 35, 3), 7,
                        margin=1e-5, calm=r"bn2\.weight"),
-    "resnet50": Golden(lambda: ResNet(BOTTLENECK, [3, 4, 6, 3], 3 / 128, 5, True), 6, (13, 12, 3), 5,
-                       margin=1e-5, calm=r"bn3\.weight"),
-    "resnet101": Golden(lambda: ResNet(BOTTLENECK, [3, 4, 23, 3], 3 / 128, 5, True), 6, (11, 12, 3), 5,
-                        margin=1e-5, calm=r"bn3\.weight"),
+    "resnet50": Golden(lambda: ResNet(BOTTLENECK, [3, 4, 6, 3], 3 / 128, 5, True), 6,
+                       (13, 12, 3), 5, margin=1e-5, calm=r"bn3\.weight"),
+    "resnet101": Golden(lambda: ResNet(BOTTLENECK, [3, 4, 23, 3], 3 / 128, 5, True), 6,
+                        (11, 12, 3), 5, margin=1e-5, calm=r"bn3\.weight"),
     "mobilenet-v2": Golden(lambda: mobilenet_v2(0.01, 3), 8, (11, 9, 3), 3, margin=4e-6,
                            calm=r"conv\.[23]\.weight"),
     "efficientnet-b0": Golden(lambda: efficientnet_b0(0.01, 3), 6, (17, 18, 3), 3,
                               calm=r"block\.[23]\.1\.weight"),
+    "vit-tiny": Golden(lambda: vit(12, 2, 3, 12, 5), 5, (12, 12, 3), 5),
+    "vit-small": Golden(lambda: vit(8, 2, 6, 12, 3), 5, (8, 8, 3), 3),
+    "vit-b16": Golden(lambda: vit(16, 1, 12, 24, 3), 3, (16, 16, 3), 3),
+    "transformer-small": Golden(lambda: Transformer(50, 9, 8, 2, 3), 6, (9,), 3, ids=50),
+    "rnn": Golden(lambda: recurrent("simple_rnn", "rnn_tanh", 3, 5, 4, 3), 6, (7, 3), 3,
+                  updates=True),
+    "lstm": Golden(lambda: recurrent("lstm", "lstm", 3, 5, 4, 3), 6, (7, 3), 3, updates=True),
+    "gru": Golden(lambda: recurrent("gru", "gru", 3, 5, 4, 3), 6, (7, 3), 3, updates=True),
 }
 
 
@@ -148,8 +220,9 @@ MODELS = {
 
 
 def tables(model):
-    """Names of embedding tables: rows stay rows."""
-    return {f"{name}.weight" for name, m in model.named_modules() if isinstance(m, nn.Embedding)}
+    """Names of what is not turned: tables, and what lies as ours does."""
+    return {f"{name}.{parameter}" for name, m in model.named_modules()
+            if isinstance(m, (nn.Embedding, Recurrent)) for parameter, _ in m.named_parameters()}
 
 
 def ours(name, tensor, kept):
@@ -318,14 +391,17 @@ class Record:
 
 
 def draw(golden, rng):
-    x = (rng.integers(0, 256, (golden.batch, *golden.sample)) - 128) / 64
+    shape = (golden.batch, *golden.sample)
+    x = rng.integers(0, golden.ids or 256, shape)
+    if not golden.ids:
+        x = (x - 128) / 64
     labels = rng.integers(0, golden.classes, golden.batch)
     return torch.from_numpy(x.astype(np.float32)), torch.from_numpy(labels)
 
 
-def stored(x):
+def stored(x, golden):
     """Images as the bytes they were drawn as."""
-    return (x * 64 + 128).astype(np.uint8) if x.dtype == np.float32 else x
+    return x.astype(np.int32) if golden.ids else (x * 64 + 128).astype(np.uint8)
 
 
 def make(name, golden, path):
@@ -377,7 +453,7 @@ def make(name, golden, path):
         for n, value in exact["after"].items():
             values[n] = value.astype(np.float32)
     tensors.update(record.tensors())
-    tensors.update(x=stored(np.stack(xs)), labels=np.stack(targets))
+    tensors.update(x=stored(np.stack(xs), golden), labels=np.stack(targets))
     save(path, tensors, dict(format="burthen", model=name, made_by=f"torch {torch.__version__}"))
     print(f"{path.name}: {sum(v.size for v in values.values())} parameters, "
           f"{path.stat().st_size} bytes, {tries} batches drawn", flush=True)
@@ -390,6 +466,7 @@ FULL = {
     "resnet50": torchvision.models.resnet50,
     "mobilenet-v2": torchvision.models.mobilenet_v2,
     "efficientnet-b0": torchvision.models.efficientnet_b0,
+    "vit-b16": torchvision.models.vit_b_16,
 }
 
 

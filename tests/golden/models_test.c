@@ -364,6 +364,104 @@ static void test_golden_models__resnet50_follows_pytorch(void **state)
     check_model(
         "resnet50",
         &(bur_zoo_options){
-            .sample = IMAGE(13, 12, 3), .classes = 5, .width = 1.0F / 32, .small_stem = true},
+            .sample = IMAGE(13, 12, 3), .classes = 5, .width = 3.0F / 128, .small_stem = true},
         LARGE);
+}
+
+static void test_golden_models__resnet101_follows_pytorch(void **state)
+{
+    (void)state;
+    check_model(
+        "resnet101",
+        &(bur_zoo_options){
+            .sample = IMAGE(11, 12, 3), .classes = 5, .width = 3.0F / 128, .small_stem = true},
+        LARGE);
+}
+
+static void test_golden_models__mobilenet_v2_follows_pytorch(void **state)
+{
+    (void)state;
+    check_model("mobilenet-v2",
+                &(bur_zoo_options){.sample = IMAGE(11, 9, 3),
+                                   .classes = 3,
+                                   .width = 0.01F,
+                                   .no_dropout = true,
+                                   .small_stem = true},
+                LARGE);
+}
+
+static void test_golden_models__efficientnet_b0_follows_pytorch(void **state)
+{
+    (void)state;
+    check_model("efficientnet-b0",
+                &(bur_zoo_options){.sample = IMAGE(17, 18, 3),
+                                   .classes = 3,
+                                   .width = 0.01F,
+                                   .no_dropout = true,
+                                   .small_stem = true},
+                LARGE);
+}
+
+static void test_golden_models__vit_tiny_follows_pytorch(void **state)
+{
+    (void)state;
+    check_model("vit-tiny",
+                &(bur_zoo_options){
+                    .sample = IMAGE(12, 12, 3), .classes = 5, .width = 1.0F / 16, .depth = 2},
+                SMALL);
+}
+
+static void test_golden_models__vit_small_follows_pytorch(void **state)
+{
+    (void)state;
+    check_model(
+        "vit-small",
+        &(bur_zoo_options){.sample = IMAGE(8, 8, 3), .classes = 3, .width = 1.0F / 32, .depth = 2},
+        SMALL);
+}
+
+static void test_golden_models__vit_b16_follows_pytorch(void **state)
+{
+    (void)state;
+    check_model("vit-b16",
+                &(bur_zoo_options){
+                    .sample = IMAGE(16, 16, 3), .classes = 3, .width = 1.0F / 32, .depth = 1},
+                SMALL);
+}
+
+static void test_golden_models__transformer_small_follows_pytorch(void **state)
+{
+    (void)state;
+    check_model(
+        "transformer-small",
+        &(bur_zoo_options){
+            .sample = {.rank = 1, .dim = {9}}, .classes = 3, .width = 1.0F / 32, .depth = 2},
+        SMALL);
+}
+
+static void test_golden_models__rnn_follows_pytorch(void **state)
+{
+    (void)state;
+    check_model(
+        "rnn",
+        &(bur_zoo_options){.sample = {.rank = 2, .dim = {7, 3}}, .classes = 3, .hidden = "5-4"},
+        SMALL);
+}
+
+static void test_golden_models__lstm_follows_pytorch(void **state)
+{
+    (void)state;
+    check_model(
+        "lstm",
+        &(bur_zoo_options){.sample = {.rank = 2, .dim = {7, 3}}, .classes = 3, .hidden = "5-4"},
+        SMALL);
+}
+
+static void test_golden_models__gru_follows_pytorch(void **state)
+{
+    (void)state;
+    check_model(
+        "gru",
+        &(bur_zoo_options){.sample = {.rank = 2, .dim = {7, 3}}, .classes = 3, .hidden = "5-4"},
+        SMALL);
 }

@@ -32,6 +32,7 @@ static void read_tensor(test_golden_tensor *out, const bur_safetensors *file, in
     assert_ok(bur_safetensors_read(file, index, data, bytes));
     out->name = bur_safetensors_name(file, index);
     out->count = bur_desc_count(desc);
+    out->is_bytes = desc->dtype == BUR_U8;
     out->values = test_run_memory((size_t)out->count * sizeof *out->values);
     for (int64_t i = 0; i < out->count; i++)
         out->values[i] = element(data, (bur_dtype)desc->dtype, i);
@@ -43,7 +44,7 @@ static int by_name(const void *a, const void *b)
     return strcmp(((const test_golden_tensor *)a)->name, ((const test_golden_tensor *)b)->name);
 }
 
-static const test_golden_tensor *find(const test_golden *golden, const char *name)
+static test_golden_tensor *find(const test_golden *golden, const char *name)
 {
     const test_golden_tensor key = {.name = name};
     return bsearch(&key, golden->tensors, (size_t)golden->n_tensors, sizeof key, by_name);
@@ -80,14 +81,15 @@ static int64_t count_of(const test_golden *golden, int32_t index)
     return bur_desc_count(&parameter_at(golden, index)->desc);
 }
 
-/* Images are bytes: (byte - 128) / 64. */
+/* Images are bytes: (byte - 128) / 64; ids are as they are. */
 static void read_batch(test_golden *golden)
 {
     const int64_t sample = bur_desc_count(bur_recipe_input_desc(golden->recipe));
     const double *x = test_golden_row(golden, golden->batch * sample, "x");
     const double *labels = test_golden_row(golden, golden->batch, "labels");
+    const bool is_image = find(golden, "x")->is_bytes;
     for (int64_t i = 0; i < golden->batch * sample; i++)
-        golden->x[i] = (float)((x[i] - 128) / 64);
+        golden->x[i] = (float)(is_image ? (x[i] - 128) / 64 : x[i]);
     for (int64_t i = 0; i < golden->batch; i++)
         golden->labels[i] = (int32_t)labels[i];
 }
@@ -126,6 +128,26 @@ void test_golden_advance(test_golden *golden)
         read_batch(golden);
 }
 
+/* Rows of a table that no id of the batches names are not in the file: they are zeros. */
+static void widen(test_golden *golden, const char *prefix, const bur_parameter *parameter,
+                  int64_t steps)
+{
+    char name[256];
+    snprintf(name, sizeof name, "%s%s", prefix, parameter->name);
+    test_golden_tensor *tensor = find(golden, name);
+    const int64_t wanted = bur_desc_count(&parameter->desc);
+    const int64_t row = tensor == NULL ? wanted : tensor->count / steps;
+    if (row >= wanted || strcmp(parameter->name, "embedding.weight") != 0)
+        return;
+    double *values = calloc((size_t)(steps * wanted), sizeof *values);
+    assert_non_null(values);
+    for (int64_t i = 0; i < tensor->count; i++)
+        values[i / row * wanted + i % row] = tensor->values[i];
+    free(tensor->values);
+    tensor->values = values;
+    tensor->count = steps * wanted;
+}
+
 void test_golden_open(test_golden *out, bur_context *context, const char *file, bur_recipe *recipe)
 {
     char path[512];
@@ -145,8 +167,11 @@ void test_golden_open(test_golden *out, bur_context *context, const char *file, 
     out->labels = test_run_memory((size_t)out->batch * sizeof *out->labels);
     const int32_t n = bur_recipe_parameter_count(recipe);
     out->parameters = test_run_memory((size_t)n * sizeof *out->parameters);
-    for (int32_t i = 0; i < n; i++)
+    for (int32_t i = 0; i < n; i++) {
         out->parameters[i] = test_run_memory((size_t)count_of(out, i) * sizeof(float));
+        widen(out, "start.", parameter_at(out, i), 1);
+        widen(out, "gradient.", parameter_at(out, i), TEST_GOLDEN_STEPS);
+    }
     test_golden_rewind(out);
 }
 

@@ -12,6 +12,7 @@ typedef struct test_golden_tensor {
     const char *name;
     double *values;
     int64_t count; /* of all steps */
+    bool is_bytes;
 } test_golden_tensor;
 
 typedef struct test_golden {

@@ -169,6 +169,7 @@ typedef struct bur_zoo_options {
     int32_t depth;      /* transformers: encoder layers, 0: the model's */
     float dropout;      /* before the last dense layer, 0: the model's: none; mobilenet-v2 and
                            efficientnet 0.2 */
+    bool no_dropout;    /* neither that nor stochastic depth */
     bool small_stem;    /* networks for photographs: no halving before the first block, for small
                            images */
 } bur_zoo_options;
