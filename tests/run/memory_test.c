@@ -34,14 +34,19 @@ static void write_batch(const bound *b, int64_t batch)
     free(labels);
 }
 
-static void bind(bound *b, bur_device *device, const char *model, int64_t batch, size_t guard_bytes)
+typedef struct subject {
+    const char *model;
+    bur_zoo_options options;
+} subject;
+
+static void bind(bound *b, bur_device *device, const subject *what, int64_t batch,
+                 size_t guard_bytes)
 {
     const bur_target target = bur_device_target(device);
     const bur_graph_options options = {.batch = batch,
                                        .loss = BUR_LOSS_CROSS_ENTROPY,
                                        .optimizer = bur_optimizer_default(BUR_ADAM)};
-    const bur_zoo_options zoo = {.width = 0.5F, .dropout = 0.3F};
-    assert_ok(bur_zoo_create(&b->recipe, bur_device_context(device), model, &zoo));
+    assert_ok(bur_zoo_create(&b->recipe, bur_device_context(device), what->model, &what->options));
     assert_ok(bur_graph_create(&b->graph, b->recipe, &options));
     assert_ok(bur__plan_create(&b->plan, b->graph, &target, NULL, guard_bytes));
     assert_ok(bur_memory_create(&b->memory, device, (const bur_plan *const *)&b->plan, 1));
@@ -128,22 +133,46 @@ static void run_guarded(const bound *b)
     }
 }
 
-static const char *const models[] = {"linear", "mlp", "cnn", "cnn-light", "cnn-mid"};
+#define HALF                                                                                       \
+    {                                                                                              \
+        .width = 0.5F, .dropout = 0.3F                                                             \
+    }
+#define SMALL_IMAGE                                                                                \
+    {                                                                                              \
+        .sample = {.rank = 3, .dim = {32, 32, 3}}, .classes = 10, .width = 0.125F,                 \
+        .small_stem = true                                                                         \
+    }
+static const subject models[] = {
+    {"linear", HALF}, {"mlp", HALF}, {"cnn", HALF}, {"cnn-light", HALF}, {"cnn-mid", HALF}};
+static const subject image_models[] = {
+    {"resnet18", SMALL_IMAGE}, {"mobilenet-v2", SMALL_IMAGE}, {"efficientnet-b0", SMALL_IMAGE}};
+static const subject sequence_models[] = {
+    {"rnn", {.sample = {.rank = 2, .dim = {7, 5}}, .width = 0.125F}},
+    {"lstm", {.sample = {.rank = 2, .dim = {7, 5}}, .width = 0.125F}},
+    {"gru", {.sample = {.rank = 2, .dim = {7, 5}}, .width = 0.125F}},
+    {"transformer-small", {.sample = {.rank = 1, .dim = {13}}, .width = 0.25F, .depth = 1}},
+    {"vit-tiny",
+     {.sample = {.rank = 3, .dim = {28, 28, 1}}, .classes = 10, .width = 0.34F, .depth = 2}},
+};
 static const int64_t batches[] = {1, 3, 8};
 
 enum { N_MODELS = sizeof models / sizeof *models, N_BATCHES = sizeof batches / sizeof *batches };
 
-static void test_run_memory__no_kernel_writes_outside_its_buffers(void **state)
+/* Hundreds of buffers are looked at after each of hundreds of commands: large models go one step of
+ * one batch size, on the CPU: drivers would compile for minutes, and op.row watches each of their
+ * kernels. */
+static void check_buffers(const subject *subjects, size_t count, bool large)
 {
-    (void)state;
     test_opened opened;
     test_opened_create(&opened);
     for (int32_t d = 0; d < opened.count; d++)
-        for (int m = 0; m < N_MODELS; m++)
+        for (size_t m = 0; m < count; m++)
             for (int k = 0; k < N_BATCHES; k++) {
                 bound b;
-                bind(&b, opened.devices[d], models[m], batches[k], GUARD_BYTES);
-                for (uint32_t step = 0; step < STEPS; step++) {
+                if (large && (d > 0 || k != 1))
+                    continue;
+                bind(&b, opened.devices[d], &subjects[m], batches[k], GUARD_BYTES);
+                for (uint32_t step = 0; step < (large ? 1 : STEPS); step++) {
                     const bur_scalars scalars = scalars_of(batches[k], step);
                     write_batch(&b, batches[k]);
                     assert_ok(bur_session_accumulate(b.session, &scalars)); /* writes the scalars */
@@ -153,6 +182,24 @@ static void test_run_memory__no_kernel_writes_outside_its_buffers(void **state)
                 unbind(&b);
             }
     test_opened_destroy(&opened);
+}
+
+static void test_run_memory__no_kernel_writes_outside_its_buffers(void **state)
+{
+    (void)state;
+    check_buffers(models, N_MODELS, false);
+}
+
+static void test_run_memory__no_kernel_of_an_image_model_writes_outside_its_buffers(void **state)
+{
+    (void)state;
+    check_buffers(image_models, sizeof image_models / sizeof *image_models, true);
+}
+
+static void test_run_memory__no_kernel_of_a_sequence_model_writes_outside_its_buffers(void **state)
+{
+    (void)state;
+    check_buffers(sequence_models, sizeof sequence_models / sizeof *sequence_models, false);
 }
 
 /* The end of the highest byte of the arena that differs from what it was filled with. */
@@ -184,13 +231,13 @@ static void test_run_memory__the_highest_byte_touched_is_the_end_of_the_plan(voi
     for (int32_t d = 0; d < opened.count; d++)
         for (int m = 0; m < N_MODELS; m++) {
             bound b;
-            bind(&b, opened.devices[d], models[m], 8, 0);
+            bind(&b, opened.devices[d], &models[m], 8, 0);
             const size_t first = touched_end(&b, 0xA5), second = touched_end(&b, 0x3C);
             const size_t end = first > second ? first : second;
             const size_t arena = bur_plan_get_summary(b.plan)->arena_bytes;
             const size_t padding = bur_device_describe(opened.devices[d])->align_bytes;
             if (end > arena || end + padding <= arena)
-                fail_msg("%s on %s touches %zu of %zu bytes", models[m],
+                fail_msg("%s on %s touches %zu of %zu bytes", models[m].model,
                          bur_device_describe(opened.devices[d])->name, end, arena);
             unbind(&b);
         }
@@ -285,9 +332,9 @@ static void test_run_memory__a_thousand_steps_allocate_nothing(void **state)
 {
     (void)state;
     static const struct {
-        const char *model;
+        subject what;
         uint32_t steps;
-    } cases[] = {{"mlp", 1000}, {"cnn", SANITIZED ? 50 : 1000}};
+    } cases[] = {{{"mlp", HALF}, 1000}, {{"cnn", HALF}, SANITIZED ? 50 : 1000}};
     bur_context *context = NULL;
     bur_device *device = NULL;
     assert_ok(bur_context_create(&context, NULL));
@@ -295,7 +342,7 @@ static void test_run_memory__a_thousand_steps_allocate_nothing(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         bound b;
         float totals[BUR_RESULT_WORDS];
-        bind(&b, device, cases[i].model, 4, 0);
+        bind(&b, device, &cases[i].what, 4, 0);
         write_batch(&b, 4);
         for (uint32_t step = 0; step < 2; step++)
             step_once(&b, 4, step);
@@ -312,7 +359,7 @@ static void test_run_memory__a_thousand_steps_allocate_nothing(void **state)
             assert_int_equal(after.mapped_bytes, before.mapped_bytes);
             assert_int_equal(after.size_pages, before.size_pages);
             if (after.anonymous_kib != before.anonymous_kib)
-                fail_msg("%s: %ld KiB of anonymous memory, then %ld", cases[i].model,
+                fail_msg("%s: %ld KiB of anonymous memory, then %ld", cases[i].what.model,
                          before.anonymous_kib, after.anonymous_kib);
         }
         unbind(&b);
