@@ -485,6 +485,9 @@ def save_weights(path, model, sample):
         if isinstance(m, nn.BatchNorm2d):  # as if it had learned
             nn.init.uniform_(m.running_mean, -0.1, 0.1)
             nn.init.uniform_(m.running_var, 0.5, 1.5)
+    for p in model.parameters():
+        if p.dim() > 1 and not p.any():  # a head that starts at 0 tells nothing
+            nn.init.normal_(p, std=0.02)
     x = torch.randn(2, *sample)
     with torch.no_grad():
         logits = model.double().eval()(channels_first(x.double()))
