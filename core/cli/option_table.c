@@ -7,6 +7,7 @@ static const char *const modes[] = {"train", "infer", NULL};
 static const char *const stems[] = {"imagenet", "small", NULL};
 static const char *const switches[] = {"on", "off", NULL};
 static const char *const offers[] = {"off", "on", NULL};
+static const char *const presets[] = {"none", "laptop-16", "laptop-32", NULL};
 static const char *const automatic[] = {"auto", NULL};
 static const char *const shares[] = {"auto", "off", NULL};
 static const char *const losses[] = {
@@ -72,6 +73,9 @@ const cli_option cli_option_table[] = {
      "samples per update of the weights. A small batch (16, 32) updates often, takes little memory "
      "and wanders; a large one (256) updates seldom, follows the overall trend steadily and takes more memory. "
      "auto takes what suits the memory there is"},
+    {"preset", 0, KEY, CLI_TYPE_CHOICE, "NAME", "none", 0, 0, presets, TRAINS, FIELD(preset),
+     "values that suit a computer, for keys that are not given: laptop-16 (batch=8 validation_split=0.2 epochs=50) for "
+     "one with 16 GB of RAM and no graphics card, laptop-32 (batch=16 validation_split=0.2 epochs=100) for 32 GB"},
     {"lr", 0, KEY, CLI_TYPE_NUMBER, "X", NULL, 1e-10, 1000, NULL, TRAINS, FIELD(learning_rate),
      "learning rate: how far one update moves the weights along the gradient. Too small learns slowly or "
      "stops midway, too large jumps over the minimum and the loss grows; 0.0001 to 0.1 is usual. "

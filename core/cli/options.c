@@ -372,6 +372,37 @@ static int read_rest(cli_options *out, const char *verb, uint32_t bit)
     return CLI_DONE;
 }
 
+/* Sets of values under a name, from the documents' samples; what is given beside them wins. */
+static const struct {
+    const char *name, *keys[4];
+} presets[] = {
+    {"laptop-16", {"batch=8", "validation_split=0.2", "epochs=50"}},
+    {"laptop-32", {"batch=16", "validation_split=0.2", "epochs=100"}},
+};
+
+static const char preset_key[] = "preset=";
+
+static int apply_preset(cli_options *out, const char *verb, uint32_t bit, const char *name)
+{
+    for (size_t i = 0; i < sizeof presets / sizeof *presets; i++)
+        for (int k = 0; strcmp(name, presets[i].name) == 0 && presets[i].keys[k] != NULL; k++) {
+            const int code = read_key(out, verb, bit, presets[i].keys[k]);
+            if (code != CLI_DONE)
+                return code;
+        }
+    return CLI_DONE; /* a name that is none is told when the key itself is read */
+}
+
+/* Before the keys that stand beside it, wherever it stands. */
+static int read_preset(cli_options *out, const char *verb, uint32_t bit)
+{
+    const char **arguments = poptGetArgs(out->parser);
+    for (; arguments != NULL && *arguments != NULL; arguments++)
+        if (strncmp(*arguments, preset_key, sizeof preset_key - 1) == 0)
+            return apply_preset(out, verb, bit, *arguments + sizeof preset_key - 1);
+    return CLI_DONE;
+}
+
 static void set_defaults(cli_options *out, uint32_t bit)
 {
     char text[256];
@@ -399,6 +430,8 @@ int cli_options_parse(cli_options *out, const char *verb, uint32_t bit, int argc
     if (out->parser == NULL)
         return cli_error(CLI_FAILED, NULL, NULL, "out of memory");
     int code = read_flags(out, verb, bit);
+    if (code == CLI_DONE)
+        code = read_preset(out, verb, bit);
     if (code == CLI_DONE)
         code = read_rest(out, verb, bit);
     if (out->json)

@@ -231,6 +231,25 @@ static void print_tail(const planner *p)
                p->model.has_data ? p->model.train.name : "", p->choice.batch);
 }
 
+/* S-084: more than the class of computer is advised for, with numbers. */
+static void warn_of_heavy_model(const planner *p)
+{
+    const cli_batch_class *of = cli_batch_class_of(&p->target);
+    char millions[CLI_NUMBER_TEXT], epoch[96] = "", seconds[CLI_NUMBER_TEXT];
+    const double speed = speed_of(p, p->choice.batch);
+    bool heavy = false;
+    int64_t macs = 0;
+    if (cli_model_is_heavy(&heavy, &macs, &p->target, &p->model) != BUR_OK || !heavy)
+        return;
+    if (speed > 0) {
+        cli_seconds_text(seconds, sizeof seconds, 1e4 / speed);
+        snprintf(epoch, sizeof epoch, "; 10,000 samples take %s here", seconds);
+    }
+    cli_warn("%s takes %s million multiply-adds a sample; %s suits %s%s", p->model_name,
+             cli_integer_text(millions, sizeof millions, macs / 1000000), of->text, of->models,
+             epoch);
+}
+
 static bur_status plan_rows(json_t *rows, planner *p)
 {
     BUR_TRY(cli_batch_choose(&p->choice, &p->target, &p->model, &p->options));
@@ -262,6 +281,8 @@ static int run_plan(planner *p, cli_app *app)
     code = cli_output(app->options.format, result_json(p, rows), "rows", columns);
     if (is_table && code == CLI_DONE)
         print_tail(p);
+    if (code == CLI_DONE)
+        warn_of_heavy_model(p);
     return code;
 }
 

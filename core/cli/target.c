@@ -92,17 +92,18 @@ int cli_target_open(cli_target *out, cli_app *app)
 
 /* ---- batch classes ---- */
 
+/* Batch sizes and models as the documents have them (S-084 to S-093). */
 static const cli_batch_class ram_classes[] = {
-    {32, 16, 32, "32 GB of RAM"},
-    {16, 8, 16, "16 GB of RAM"},
-    {0, 4, 8, "less than 16 GB of RAM"},
+    {32, 16, 32, "32 GB of RAM", 5e8, "a mid-size CNN or a small Transformer"},
+    {16, 8, 16, "16 GB of RAM", 1e8, "a simple MLP or a small CNN"},
+    {0, 4, 8, "less than 16 GB of RAM", 1e8, "a simple MLP or a small CNN"},
 };
 
 static const cli_batch_class device_classes[] = {
-    {12, 64, 128, "12 GB of device memory"},
-    {8, 32, 64, "8 GB of device memory"},
-    {4, 16, 32, "4 GB of device memory"},
-    {0, 4, 8, "less than 4 GB of device memory"},
+    {12, 64, 128, "12 GB of device memory", 2e10, "ResNet101 or ViT"},
+    {8, 32, 64, "8 GB of device memory", 5e9, "ResNet50 or EfficientNet"},
+    {4, 16, 32, "4 GB of device memory", 2e9, "ResNet18 or MobileNet"},
+    {0, 4, 8, "less than 4 GB of device memory", 2e9, "ResNet18 or MobileNet"},
 };
 
 const cli_batch_class *cli_batch_class_of(const cli_target *target)
@@ -111,6 +112,20 @@ const cli_batch_class *cli_batch_class_of(const cli_target *target)
     while ((double)target->memory_bytes < 0.9 * classes->nominal_gib * 0x1p30)
         classes++;
     return classes;
+}
+
+bur_status cli_model_is_heavy(bool *heavy, int64_t *macs, const cli_target *target,
+                              const cli_model *model)
+{
+    int64_t sum = 0;
+    for (int32_t i = 0; i < bur_recipe_layer_count(model->recipe); i++) {
+        bur_layer_summary layer;
+        BUR_TRY(bur_recipe_layer_summary(model->recipe, i, &layer));
+        sum += layer.macs;
+    }
+    *macs = sum;
+    *heavy = (double)sum > cli_batch_class_of(target)->most_macs;
+    return BUR_OK;
 }
 
 static int64_t power_of_two_within(int64_t limit)

@@ -24,6 +24,8 @@ typedef struct cli_batch_class {
     double nominal_gib; /* the class begins at 90% of it: a 16 GB laptop reports 15.x GiB */
     int64_t low, high;
     const char *text;
+    double most_macs; /* of a sample, of the models that the documents name for the class */
+    const char *models;
 } cli_batch_class;
 
 const cli_batch_class *cli_batch_class_of(const cli_target *target);
@@ -36,6 +38,11 @@ typedef struct cli_batch_choice {
     const cli_batch_class *batch_class;
     char reason[BUR_TEXT_BYTES];
 } cli_batch_choice;
+
+/* Whether a model takes more work than those that the documents name for this class of computer;
+ * *macs is what it takes a sample. */
+bur_status cli_model_is_heavy(bool *heavy, int64_t *macs, const cli_target *target,
+                              const cli_model *model);
 
 bur_status cli_batch_choose(cli_batch_choice *out, const cli_target *target, const cli_model *model,
                             const bur_fit_options *options);
