@@ -56,20 +56,6 @@ static batch_view batch_of(const bur_command *command, int thread, int threads)
     return b;
 }
 
-/* Full vectors without a mask where n is known to be LANES. */
-INLINE vec load_part(const float *p, int64_t n)
-{
-    return n == LANES ? load(p) : load_first(p, n);
-}
-
-INLINE void store_part(float *p, vec v, int64_t n)
-{
-    if (n == LANES)
-        store(p, v);
-    else
-        store_first(p, v, n);
-}
-
 /* What is done with n channels from j on of `count` rows; x[at] is the first of them. */
 typedef void rows_function(const batch_view *b, int64_t at, int64_t j, int64_t n, int count);
 

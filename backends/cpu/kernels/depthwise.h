@@ -109,25 +109,78 @@ static void depthwise_grad_x(const conv *v, const bur_command *command, int thre
     }
 }
 
-/* sums[tap, c] += sum over ox of x dy in one row of outputs: a row is summed up in registers first,
- * which also keeps sums of many pixels exact. */
+/* Output positions begin <= ox < end of a row where tap kx meets the image. */
+INLINE range meeting(const conv *v, int64_t kx)
+{
+    const int64_t offset = kx * v->dilation[1] - v->pad[1], s = v->stride[1];
+    const int64_t begin = offset >= 0 ? 0 : (-offset + s - 1) / s;
+    const int64_t last = v->iw - 1 - offset;
+    return (range){begin, last < 0 ? 0 : least(v->ow, last / s + 1)};
+}
+
+/* Of one tap: x and dy are those of output position 0. */
+INLINE vec sum_tap(const float *x, int64_t step, const float *dy, int64_t channels, int64_t begin,
+                   int64_t end, int64_t n)
+{
+    vec sum = splat(0);
+    for (int64_t ox = begin; ox < end; ox++)
+        sum += load_part(x + ox * step, n) * load_part(dy + ox * channels, n);
+    return sum;
+}
+
+/* sums[kx, c] += sum over ox of x dy for the kw taps of one line: where all of them meet the image
+ * dy is read once for them, and their sums are in registers. A row is summed up before it joins the
+ * others, which keeps sums of many pixels exact. */
+INLINE void add_line(const conv *v, float *sums, const float *x, const float *dy, int64_t n,
+                     const int kw)
+{
+    const int64_t channels = v->groups, step = v->stride[1] * channels;
+    const int64_t tap = v->dilation[1] * channels;
+    const float *first = x - v->pad[1] * channels;
+    vec sum[kw];
+    range all = {0, v->ow};
+    for (int kx = 0; kx < kw; kx++) {
+        const range own = meeting(v, kx);
+        all.begin = own.begin > all.begin ? own.begin : all.begin;
+        all.end = least(all.end, own.end);
+        sum[kx] = splat(0);
+    }
+    all.end = all.end < all.begin ? all.begin : all.end;
+    for (int64_t ox = all.begin; ox < all.end; ox++) {
+        const vec d = load_part(dy + ox * channels, n);
+        UNROLL for (int kx = 0; kx < kw; kx++) sum[kx] +=
+            load_part(first + ox * step + kx * tap, n) * d;
+    }
+    for (int kx = 0; kx < kw; kx++) {
+        const range own = meeting(v, kx);
+        const int64_t behind = own.begin > all.end ? own.begin : all.end;
+        const float *from = first + kx * tap;
+        float *to = sums + kx * channels;
+        sum[kx] += sum_tap(from, step, dy, channels, own.begin, least(own.end, all.begin), n);
+        sum[kx] += sum_tap(from, step, dy, channels, behind, own.end, n);
+        store_part(to, load_part(to, n) + sum[kx], n);
+    }
+}
+
 INLINE void add_row(const conv *v, float *sums, const float *x_image, const float *dy, int64_t oy,
                     int64_t c, int64_t n)
 {
-    const int64_t channels = v->groups;
     for (int64_t ky = 0; ky < v->kh; ky++) {
         const int64_t iy = input_at(v, 0, oy, ky);
-        for (int64_t kx = 0; iy >= 0 && kx < v->kw; kx++) {
-            const float *x = x_image + iy * v->iw * channels + c;
-            float *to = sums + (ky * v->kw + kx) * channels + c;
-            vec sum = splat(0);
-            for (int64_t ox = 0; ox < v->ow; ox++) {
-                const int64_t ix = input_at(v, 1, ox, kx);
-                if (ix >= 0)
-                    sum += load_first(x + ix * channels, n) * load_first(dy + ox * channels + c, n);
+        if (iy < 0)
+            continue;
+        const float *x = x_image + iy * v->iw * v->groups + c;
+        float *to = sums + ky * v->kw * v->groups + c;
+        if (v->kw == 3)
+            add_line(v, to, x, dy + c, n, 3);
+        else if (v->kw == 5)
+            add_line(v, to, x, dy + c, n, 5);
+        else
+            for (int64_t kx = 0; kx < v->kw; kx++) {
+                conv one = *v;
+                one.pad[1] -= kx * v->dilation[1];
+                add_line(&one, to + kx * v->groups, x, dy + c, n, 1);
             }
-            store_first(to, load_first(to, n) + sum, n);
-        }
     }
 }
 
@@ -142,8 +195,11 @@ static void depthwise_grad_w(const conv *v, const bur_command *command, int thre
     for (int64_t row = rows.begin; row < rows.end; row++) {
         const float *x = (const float *)command->inputs[0] + row / v->oh * v->ih * v->iw * channels;
         const float *dy = (const float *)command->inputs[1] + row * v->ow * channels;
-        for (int64_t c = 0; c < channels; c += LANES)
-            add_row(v, own, x, dy, row % v->oh, c, least(LANES, channels - c));
+        int64_t c = 0;
+        for (; c + LANES <= channels; c += LANES)
+            add_row(v, own, x, dy, row % v->oh, c, LANES);
+        if (c < channels)
+            add_row(v, own, x, dy, row % v->oh, c, channels - c);
     }
     team_wait(command, threads);
     float *dw = command->outputs[0];

@@ -157,6 +157,20 @@ INLINE void store_first(float *p, vec v, int64_t n)
 #endif
 }
 
+/* Full vectors without a mask where n is known to be LANES. */
+INLINE vec load_part(const float *p, int64_t n)
+{
+    return n == LANES ? load(p) : load_first(p, n);
+}
+
+INLINE void store_part(float *p, vec v, int64_t n)
+{
+    if (n == LANES)
+        store(p, v);
+    else
+        store_first(p, v, n);
+}
+
 /* v in the first n lanes, x in the others. */
 INLINE vec fill_rest(vec v, int64_t n, float x)
 {
