@@ -1,6 +1,7 @@
 /* burthen devices: what there is to train on. */
 #include "output.h"
 #include "report.h"
+#include "target.h"
 
 #include <stdio.h>
 
@@ -19,6 +20,7 @@ static const cli_column columns[] = {
     {"bandwidth_gbs", "GB/s", CLI_CELL_NUMBER},
     {"launch_us", NULL, CLI_CELL_NUMBER},
     {"train_samples_per_s", "SAMPLES/s", CLI_CELL_NUMBER},
+    {"batch_class", "BATCH CLASS", CLI_CELL_TEXT},
     {"trains", "TRAINS", CLI_CELL_YES},
     {"reason", "WHY NOT", CLI_CELL_TEXT},
     {0},
@@ -42,6 +44,16 @@ static void add_speed(json_t *row, const bur_device_info *info, const bur_device
                             figures[i].value > 0 ? cli_real(figures[i].value) : json_null());
     json_object_set_new(row, "auto", json_boolean(speed->is_auto));
     json_object_set_new(row, "reason", json_string(info->trains ? speed->note : info->reason));
+}
+
+/* S-097: the batch sizes that suit the memory, by the same rule for every maker. */
+static void add_class(json_t *row, const bur_device_info *info)
+{
+    const cli_target target = {.is_host = info->unified != 0, .memory_bytes = info->memory_bytes};
+    const cli_batch_class *of = cli_batch_class_of(&target);
+    char text[64];
+    snprintf(text, sizeof text, "%d-%d, %s", (int)of->low, (int)of->high, of->text);
+    json_object_set_new(row, "batch_class", json_string(text));
 }
 
 static void print_footer(const bur_device_speed *speeds, int32_t count)
@@ -76,6 +88,7 @@ int cli_devices(cli_app *app)
         json_t *row = cli_device_json(&infos[i]);
         json_object_set_new(row, "alias", json_string(infos[i].alias));
         add_speed(row, &infos[i], &speeds[i]);
+        add_class(row, &infos[i]);
         json_array_append_new(rows, row);
     }
     const int code = cli_output(app->options.format,

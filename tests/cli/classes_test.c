@@ -103,3 +103,27 @@ static void test_cli_classes__presets_are_the_documents_samples(void **state)
     assert_refuses(&run, 2, "train mlp data=digits preset=laptop-64", "laptop-32");
     leave_folder();
 }
+
+/* S-097: memory and class of every device. */
+static void test_cli_classes__every_device_shows_its_memory_and_class(void **state)
+{
+    size_t i = 0;
+    json_t *device = NULL;
+    (void)state;
+    enter_folder();
+    json_t *result = run_json(&run, "devices --json");
+    assert_true(json_array_size(json_object_get(result, "devices")) >= 1);
+    json_array_foreach(json_object_get(result, "devices"), i, device)
+    {
+        const double gib = number_at(device, "memory_bytes") / 0x1p30;
+        const char *text = json_string_value(json_object_get(device, "batch_class"));
+        assert_true(gib > 0);
+        assert_non_null(text);
+        if (json_integer_value(json_object_get(device, "unified")) != 0)
+            assert_contains(text, gib >= 28.8   ? "32 GB of RAM"
+                                  : gib >= 14.4 ? "8-16, 16 GB of RAM"
+                                                : "less than 16 GB");
+    }
+    json_decref(result);
+    leave_folder();
+}
