@@ -258,7 +258,9 @@ static bur_status find_peak(recompute *r, size_t *peak_bytes, int32_t *at)
         bur__graph_lifetimes(graph, first, last);
         for (size_t i = 0; i < n; i++) {
             const bur_graph_value *v = &graph->values[i];
-            const bool in_arena = v->kind == GRAPH_TEMPORARY || v->kind == GRAPH_INPUT;
+            /* What was fused away has no producer. */
+            const bool in_arena =
+                v->kind == GRAPH_INPUT || (v->kind == GRAPH_TEMPORARY && v->producer >= 0);
             if (v->memory != (int32_t)i || !in_arena)
                 continue;
             change[first[i]] += (int64_t)bur_desc_bytes(&v->desc);
@@ -364,7 +366,7 @@ static bur_status lower_peak(recompute *r, double share)
             break;
         BUR_TRY(rewrite(r));
         BUR_TRY(find_peak(r, &now, &at));
-        if (now < peak) {
+        if (now < peak || (now == peak && at != peak_at)) { /* blocks alike have peaks alike */
             peak = now;
             peak_at = at;
             most = INT32_MAX;
