@@ -10,7 +10,8 @@ enum {
     TOKENS_COUNT = 20000,
     TOKENS_LENGTH = 128,
     TOKENS_MARKED = BUR__TOKENS_LEAST_LENGTH,
-    TOKENS_RANKED = 64, /* ids below this one are ordered, those from it on are noise */
+    TOKENS_RANKED = 16, /* ids below this one have a rank */
+    TOKENS_FILLER = 16, /* the id of all other places */
 };
 
 static int64_t length_of(const bur_data_options *options, int64_t default_length)
@@ -95,9 +96,9 @@ static void disorder(uint32_t *number, uint32_t n, bur__stream *stream)
     }
 }
 
-/* Among noise stand TOKENS_MARKED distinct ranked ids. Class 1: they ascend from left to right;
- * class 0: they do not. Both classes hold the same ids at the same places with the same
- * probability, so that nothing short of comparing ids by their places tells them apart. */
+/* Among the filler stand TOKENS_MARKED distinct ranked ids. Class 1: they ascend from left to
+ * right; class 0: they do not. Both classes hold the same ids and the same places with the same
+ * probability: what tells them apart is which id stands where. */
 bur_status bur__tokens_fill(bur_dataset *dataset, int part, const bur_data_options *options)
 {
     const int64_t length = dataset->info.sample.dim[0];
@@ -113,8 +114,7 @@ bur_status bur__tokens_fill(bur_dataset *dataset, int part, const bur_data_optio
             disorder(id, TOKENS_MARKED, &stream);
         float *sample = x + i * length;
         for (int64_t t = 0; t < length; t++)
-            sample[t] = (float)(TOKENS_RANKED +
-                                bur__stream_below(&stream, BUR_TOKENS_VOCABULARY - TOKENS_RANKED));
+            sample[t] = (float)TOKENS_FILLER;
         for (int k = 0; k < TOKENS_MARKED; k++)
             sample[place[k]] = (float)id[k];
         dataset->own_target[i] = sorted;

@@ -20,7 +20,7 @@ static const bur__source sources[] = {
     {"linear", "y = 3x + 2 and noise, values", bur__linear_describe, bur__linear_fill, 0},
     {"adding", "values and two marks in a sequence, the target is the sum of the marked values",
      bur__adding_describe, bur__adding_fill, BUR__ADDING_LEAST_LENGTH},
-    {"tokens", "sequences of ids of 8192; do the few that have a rank ascend? 2 classes",
+    {"tokens", "sequences of ids; do the four that stand out ascend? 2 classes that tell attention",
      bur__tokens_describe, bur__tokens_fill, BUR__TOKENS_LEAST_LENGTH},
     {"random", "uniform numbers of any shape, for benchmarks", bur__random_describe,
      bur__random_fill, 0},
