@@ -263,8 +263,8 @@ bur_status bur_infer_optimizer(const bur_call *call, bur_desc *outputs)
                         call->n_inputs - first, group);
     BUR_TRY(check_floats(call, 1, call->n_inputs));
     if (first > 1 && !bur_shape_equal(&call->inputs[1].shape, &norm))
-        return bur_fail(BUR_E_SHAPE, "with clip_norm it takes the [%d] of global_norm",
-                        BUR_NORM_WORDS);
+        return bur_fail(BUR_E_SHAPE, "with clip_norm input 1 is global_norm's [%d], not %s",
+                        BUR_NORM_WORDS, SHAPE(&call->inputs[1]));
     for (int32_t i = first; i < call->n_inputs; i++) {
         const bur_desc *parameter = &call->inputs[first + (i - first) / group * group];
         if (!bur_shape_equal(&parameter->shape, &call->inputs[i].shape))
