@@ -12,8 +12,8 @@
 extern "C" {
 #endif
 
-/** One finished epoch. Metric: accuracy for classes, mean absolute error for values. NaN where
- * there is no validation set. */
+/** One finished epoch. Metric: accuracy for classes (in training by their weights, if any), mean
+ * absolute error for values. NaN where there is no validation set. */
 typedef struct bur_epoch {
     int64_t epoch;   /* from 1 */
     int64_t updates; /* optimizer steps so far */
