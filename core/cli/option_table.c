@@ -46,7 +46,7 @@ const cli_option cli_option_table[] = {
     {"length", 0, KEY, CLI_TYPE_INTEGER, "N", NULL, 2, MANY, NULL, RUNS | CLI_VERB_SUMMARY, FIELD(length),
      "data=adding and tokens: steps of a sequence; by default 100 and 128"},
     {"hidden", 0, KEY, CLI_TYPE_TEXT, "N-N-...", NULL, 0, 0, NULL, BUILDS, FIELD(hidden),
-     "mlp: units of the hidden layers, such as 128-64-32"},
+     "mlp, rnn, lstm and gru: units of the layers before the last, such as 128-64-32"},
     {"width", 0, KEY, CLI_TYPE_NUMBER, "X", NULL, 0.01, 100, NULL, BUILDS, FIELD(width),
      "multiplies the filters and units of a model"},
     {"depth", 0, KEY, CLI_TYPE_INTEGER, "N", NULL, 1, 1000, NULL, BUILDS, FIELD(depth),

@@ -120,7 +120,7 @@ static bur_status run_with(bur_device *device, bur_op op, const bur_attr *attr,
         return bur_fail(BUR_E_UNSUPPORTED, "%s has no %s: %s", device->info.name,
                         bur_op_get(op)->name, reason);
 
-    bur_array *made[2] = {NULL, NULL};
+    bur_array *made[BUR_MAX_OUTPUTS] = {NULL};
     bur_status status = BUR_OK;
     for (int32_t i = 0; i < n_outputs && status == BUR_OK; i++) {
         status = bur_array_create(&made[i], device, (bur_dtype)output_descs[i].dtype,
@@ -151,10 +151,10 @@ bur_status bur_run(bur_device *device, bur_op op, const bur_attr *attr, bur_arra
 {
     static const bur_attr no_attr;
     if (device == NULL || inputs == NULL || (unsigned)op >= BUR_OP_COUNT || n_inputs < 1 ||
-        n_outputs < 0 || n_outputs > 2)
+        n_outputs < 0 || n_outputs > BUR_MAX_OUTPUTS)
         return bur_fail(BUR_E_ARG, "bur_run: NULL argument, unknown operator or wrong counts");
     BUR_TRY(check_inputs(device, op, inputs, n_inputs));
-    const size_t n = (size_t)n_inputs + 2;
+    const size_t n = (size_t)n_inputs + BUR_MAX_OUTPUTS;
     bur_desc *descs = bur_alloc_array(device->context, n, sizeof *descs);
     bur_place *places = bur_alloc_array(device->context, n, sizeof *places);
     const bur_status status = descs == NULL || places == NULL
