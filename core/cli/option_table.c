@@ -116,7 +116,7 @@ const cli_option cli_option_table[] = {
     {"seed", 0, KEY, CLI_TYPE_INTEGER, "N", "0", 0, 9007199254740992.0, NULL, TRAINS, FIELD(seed),
      "start of all random numbers; the same seed on the same device gives the same bits"},
     {"weights", 0, KEY, CLI_TYPE_TEXT, "FILE", NULL, 0, 0, NULL, CLI_VERB_TRAIN, FIELD(weights),
-     "starts from the parameters in a .safetensors file"},
+     "starts from the parameters in a .safetensors file, ours or PyTorch's (torchvision's models have its names)"},
     {"out", 0, KEY, CLI_TYPE_TEXT, "DIR", NULL, 0, 0, NULL, CLI_VERB_TRAIN, FIELD(out),
      "where the run is saved, a folder that does not exist yet; by default runs/MODEL-1, -2, ..."},
     {"fallback", 0, KEY, CLI_TYPE_CHOICE, "on|off", "on", 0, 0, switches, RUNS, FIELD(fallback),
