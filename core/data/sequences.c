@@ -10,8 +10,8 @@ enum {
     TOKENS_COUNT = 20000,
     TOKENS_LENGTH = 128,
     TOKENS_MARKED = BUR__TOKENS_LEAST_LENGTH,
-    TOKENS_RANKED = 16, /* ids below this one have a rank */
-    TOKENS_FILLER = 16, /* the id of all other places */
+    TOKENS_RANKED = 8, /* ids below this one have a rank */
+    TOKENS_FILLER = 8, /* the id of all other places */
 };
 
 static int64_t length_of(const bur_data_options *options, int64_t default_length)
@@ -80,25 +80,18 @@ static void pick_ascending(uint32_t *out, uint32_t picked, uint32_t n, bur__stre
             out[taken++] = i;
 }
 
-/* A permutation of ascending numbers, every one as likely but the ascending one, which is left out
- * (Fisher and Yates, again until one is out of order). */
-static void disorder(uint32_t *number, uint32_t n, bur__stream *stream)
+/* Exchanges two of n numbers, every two as likely. */
+static void exchange_two(uint32_t *number, uint32_t n, bur__stream *stream)
 {
-    bool ascending = true;
-    while (ascending) {
-        for (uint32_t i = n - 1; i > 0; i--) {
-            const uint32_t j = bur__stream_below(stream, i + 1), kept = number[i];
-            number[i] = number[j];
-            number[j] = kept;
-        }
-        for (uint32_t i = 1; i < n; i++)
-            ascending = ascending && number[i - 1] < number[i];
-    }
+    const uint32_t i = bur__stream_below(stream, n), other = bur__stream_below(stream, n - 1),
+                   j = other < i ? other : other + 1, kept = number[i];
+    number[i] = number[j];
+    number[j] = kept;
 }
 
 /* Among the filler stand TOKENS_MARKED distinct ranked ids. Class 1: they ascend from left to
- * right; class 0: they do not. Both classes hold the same ids and the same places with the same
- * probability: what tells them apart is which id stands where. */
+ * right; class 0: they did before two of them changed places. Both classes hold the same ids and
+ * the same places with the same probability: what tells them apart is which id stands where. */
 bur_status bur__tokens_fill(bur_dataset *dataset, int part, const bur_data_options *options)
 {
     const int64_t length = dataset->info.sample.dim[0];
@@ -111,7 +104,7 @@ bur_status bur__tokens_fill(bur_dataset *dataset, int part, const bur_data_optio
         pick_ascending(place, TOKENS_MARKED, (uint32_t)length, &stream);
         pick_ascending(id, TOKENS_MARKED, TOKENS_RANKED, &stream);
         if (!sorted)
-            disorder(id, TOKENS_MARKED, &stream);
+            exchange_two(id, TOKENS_MARKED, &stream);
         float *sample = x + i * length;
         for (int64_t t = 0; t < length; t++)
             sample[t] = (float)TOKENS_FILLER;
