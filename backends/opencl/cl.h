@@ -292,13 +292,13 @@ BUR_CL_ROW_FUNCTIONS(matmul); /* gemm.c */
 BUR_CL_ROW_FUNCTIONS(conv2d); /* conv.c */
 BUR_CL_ROW_FUNCTIONS(conv2d_grad_x);
 BUR_CL_ROW_FUNCTIONS(conv2d_grad_w);
-BUR_CL_ROW_FUNCTIONS(optimizer);    /* optimizer.c */
+BUR_CL_ROW_FUNCTIONS(optimizer); /* optimizer.c */
 BUR_CL_ROW_FUNCTIONS(global_norm);
 BUR_CL_ROW_FUNCTIONS(batch_matmul); /* bmm.c */
 BUR_CL_ROW_FUNCTIONS(attention);    /* attention.c */
 BUR_CL_ROW_FUNCTIONS(attention_grad);
-BUR_CL_ROW_FUNCTIONS(arith);        /* arith.c */
-BUR_CL_ROW_FUNCTIONS(reduce_axes);  /* axes.c */
+BUR_CL_ROW_FUNCTIONS(arith);       /* arith.c */
+BUR_CL_ROW_FUNCTIONS(reduce_axes); /* axes.c */
 BUR_CL_ROW_FUNCTIONS(reduce_max_grad);
 BUR_CL_ROW_FUNCTIONS(copy);   /* move.c */
 BUR_CL_ROW_FUNCTIONS(resize); /* resize.c */
@@ -313,6 +313,8 @@ BUR_CL_SCRATCH_FUNCTION(embedding_grad);
 BUR_CL_SCRATCH_FUNCTION(attention_grad);
 BUR_CL_SCRATCH_FUNCTION(reduce_axes);
 BUR_CL_SCRATCH_FUNCTION(norm_grad);
+BUR_CL_ROW_FUNCTIONS(gate_grad); /* gate.c */
+BUR_CL_SCRATCH_FUNCTION(gate_grad);
 BUR_CL_SCRATCH_FUNCTION(batch_norm);
 BUR_CL_SCRATCH_FUNCTION(bias_grad);
 BUR_CL_SCRATCH_FUNCTION(loss);

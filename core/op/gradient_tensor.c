@@ -89,6 +89,23 @@ static bur_status by_extreme(const bur_gradient_call *call, int32_t i, int32_t *
     return emit(call, row, &no_attr, inputs, 3, out);
 }
 
+/* Of x_i times a gate: *done if it is one. */
+static bur_status by_gate(const bur_gradient_call *call, int32_t i, bool *done)
+{
+    const int32_t inputs[] = {call->dy, call->x[i], call->x[1 - i]};
+    const bur_shape *x = shape_of(call, call->x[i]), *s = shape_of(call, call->x[1 - i]);
+    if (call->op != BUR_OP_mul || !call->needs[0] || !call->needs[1] || bur_shape_equal(x, s) ||
+        !bur__is_gate(x, s))
+        return BUR_OK;
+    int32_t first = -1;
+    BUR_TRY(call->emitter->emit(call->emitter->graph, BUR_OP_gate_grad, &no_attr, inputs, 3, 2,
+                                &first));
+    call->dx[i] = first;
+    call->dx[1 - i] = first + 1;
+    *done = true;
+    return BUR_OK;
+}
+
 bur_status bur_gradient_arithmetic(const bur_gradient_call *call)
 {
     static arithmetic_rule *const rules[BUR_OP_COUNT] = {
@@ -96,6 +113,11 @@ bur_status bur_gradient_arithmetic(const bur_gradient_call *call)
         [BUR_OP_div] = by_div, [BUR_OP_maximum] = by_extreme, [BUR_OP_minimum] = by_extreme,
     };
     const bool negates = call->op == BUR_OP_sub || call->op == BUR_OP_div;
+    bool done = false;
+    for (int32_t i = 0; i < 2 && !done; i++)
+        BUR_TRY(by_gate(call, i, &done));
+    if (done)
+        return BUR_OK;
     for (int32_t i = 0; i < 2; i++) {
         if (!call->needs[i])
             continue;

@@ -104,6 +104,26 @@ static bur_status check_broadcasts_to(const bur_shape *from, const bur_shape *to
     return status;
 }
 
+bool bur__is_gate(const bur_shape *x, const bur_shape *s)
+{
+    return x->rank == 4 && s->rank == 4 && s->dim[0] == x->dim[0] && s->dim[1] == 1 &&
+           s->dim[2] == 1 && s->dim[3] == x->dim[3];
+}
+
+bur_status bur_infer_gate_grad(const bur_call *call, bur_desc *outputs)
+{
+    const bur_shape *dy = &call->inputs[0].shape, *x = &call->inputs[1].shape;
+    BUR_TRY(check_floats(call->inputs, call->n_inputs));
+    if (!bur_shape_equal(dy, x))
+        return bur_fail(BUR_E_SHAPE, "gradient %s, input %s", SHAPE_OF(dy), SHAPE_OF(x));
+    if (!bur__is_gate(x, &call->inputs[2].shape))
+        return bur_fail(BUR_E_SHAPE, "%s is no factor for each channel of %s",
+                        SHAPE_OF(&call->inputs[2].shape), SHAPE_OF(x));
+    outputs[0] = call->inputs[1];
+    outputs[1] = call->inputs[2];
+    return BUR_OK;
+}
+
 bur_status bur_infer_broadcast_to(const bur_call *call, bur_desc *outputs)
 {
     const bur_reshape_attr *attr = &call->attr->reshape;

@@ -51,6 +51,8 @@ void bur__slice_range(const bur_slice_attr *attr, const bur_shape *x, int32_t d,
                       int64_t *end);
 /* The shape that a and b broadcast to; BUR_E_SHAPE. */
 bur_status bur__broadcast_shape(bur_shape *out, const bur_shape *a, const bur_shape *b);
+/* Whether s has one factor for each channel of each sample of x: [n, 1, 1, c] and [n, h, w, c]. */
+bool bur__is_gate(const bur_shape *x, const bur_shape *s);
 /* The float tensor that inputs[from..] broadcast to. */
 bur_status bur__infer_broadcast_from(const bur_call *call, int32_t from, bur_desc *outputs);
 /* An axis counted from the start. */
@@ -85,6 +87,7 @@ bur_status bur_infer_softmax(const bur_call *call, bur_desc *outputs);
 bur_status bur_infer_same_scalars(const bur_call *call, bur_desc *outputs);
 bur_status bur_infer_reshape(const bur_call *call, bur_desc *outputs);
 bur_status bur_infer_broadcast(const bur_call *call, bur_desc *outputs);
+bur_status bur_infer_gate_grad(const bur_call *call, bur_desc *outputs);
 bur_status bur_infer_broadcast_to(const bur_call *call, bur_desc *outputs);
 bur_status bur_infer_resize(const bur_call *call, bur_desc *outputs);
 bur_status bur_infer_resize_grad(const bur_call *call, bur_desc *outputs);

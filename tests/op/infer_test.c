@@ -173,6 +173,7 @@ static void test_op_infer__shapes_that_do_not_fit_are_both_named(void **state)
         {BUR_OP_batch_norm_grad, "", {"5x7", "5x7", "7", "2x5"}, BUR_E_SHAPE, "2x5", "2x7"},
         {BUR_OP_running_stats, "rows=3", {"7", "7", "2x5"}, BUR_E_SHAPE, "2x5", "7"},
         {BUR_OP_batch_norm_add_act, "", {"5x7", "7", "7", "5x8"}, BUR_E_SHAPE, "5x7", "5x8"},
+        {BUR_OP_gate_grad, "", {"2x3x5x7", "2x3x5x7", "2x7"}, BUR_E_SHAPE, "2x7", "2x3x5x7"},
         {BUR_OP_batch_norm_infer_grad,
          "",
          {"5x7", "4x7", "7", "7", "7"},

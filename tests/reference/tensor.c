@@ -180,3 +180,17 @@ void ref_broadcast_to(const bur_call *call, double *const *x, double *const *y)
     for (int64_t i = 0; i < ref_count(&call->outputs[0]); i++)
         y[0][i] = value_for(call, x, 0, i);
 }
+
+/* x is [dy, x, s] of y = x s. */
+void ref_gate_grad(const bur_call *call, double *const *x, double *const *y)
+{
+    const int64_t n = ref_count(&call->inputs[1]), c = ref_columns(&call->inputs[1]);
+    const int64_t samples = call->inputs[1].shape.dim[0];
+    for (int64_t i = 0; i < samples * c; i++)
+        y[1][i] = 0;
+    for (int64_t i = 0; i < n; i++) {
+        const int64_t at = i / (n / samples) * c + i % c;
+        y[1][at] += x[0][i] * x[1][i];
+        y[0][i] = x[0][i] * x[2][at];
+    }
+}

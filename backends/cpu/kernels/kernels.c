@@ -10,6 +10,7 @@
 #include "bmm.h"
 #include "conv.h"
 #include "dropout.h"
+#include "gate.h"
 #include "limits.h"
 #include "loss.h"
 #include "map.h"
