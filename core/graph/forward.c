@@ -155,12 +155,12 @@ bur_status bur__graph_loss(bur_graph *graph)
     if (graph->options.loss <= BUR_LOSS_NONE || graph->options.loss >= BUR_LOSS_COUNT)
         return bur_fail(BUR_E_ARG, "loss %d; training and evaluation need one",
                         (int)graph->options.loss);
-    const bur_desc *output = &graph->values[graph->output].desc;
-    bur_desc target = *output;
+    const bur_desc output = graph->values[graph->output].desc; /* the array moves as values come */
+    bur_desc target = output;
     if (classes) {
-        if (output->shape.rank != 2)
+        if (output.shape.rank != 2)
             return bur_fail(BUR_E_SHAPE, "cross entropy needs an output [N, classes], not rank %d",
-                            output->shape.rank);
+                            output.shape.rank);
         const bur_desc labels = {.dtype = BUR_I32,
                                  .shape = {.rank = 1, .dim = {graph->options.batch}}};
         target = labels;
@@ -173,7 +173,7 @@ bur_status bur__graph_loss(bur_graph *graph)
     const bool trains = graph->options.mode == BUR_TRAIN;
     bur_attr attr = {.loss = graph->options.loss_attr};
     attr.loss.smoothing = trains ? attr.loss.smoothing : 0;
-    BUR_TRY(add_class_weights(graph, output));
+    BUR_TRY(add_class_weights(graph, &output));
     const int32_t loss_inputs[] = {x, graph->target, graph->scalars, graph->weights};
     BUR_TRY(bur__graph_add_node(graph, op, &attr, loss_inputs, graph->weights < 0 ? 3 : 4,
                                 trains ? 2 : 1, &graph->result));
