@@ -89,7 +89,7 @@ test_() {
     say "Testing"
     # tests and whatever else runs share the processors, see backends/cpu/README.md
     export GOMP_SPINCOUNT=1000
-    ctest --test-dir build/default -LE long --output-on-failure
+    ctest --test-dir build/default -j "$(nproc)" -LE long --output-on-failure
 }
 
 cd "$(dirname "$0")/.."
