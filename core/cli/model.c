@@ -74,11 +74,14 @@ static int find_model(bur_zoo_info *out, const cli_app *app, const char *name)
 static int describe_data(cli_model *model, cli_app *app, const bur_zoo_info *zoo, const char *data)
 {
     char names[200] = "data sets: ";
+    const bool is_random = strcmp(data, "random") == 0;
     const cli_options *options = &app->options;
     model->data = (bur_data_options){
         .noise = -1,
         .sample = options->input.rank > 0 ? options->input : zoo->sample,
-        .classes = options->classes > 0 ? (int32_t)options->classes : zoo->classes,
+        .classes = options->classes > 0 ? (int32_t)options->classes
+                   : is_random          ? zoo->classes
+                                        : 0,
         .length = options->length,
     };
     const bur_status status =

@@ -186,3 +186,16 @@ static void test_cli_train__a_model_file_is_trained_saved_and_judged(void **stat
     assert_refuses(&run, 3, "train net.yaml data=digits", "net.yaml");
     leave_folder();
 }
+
+/* The data's classes go before the thousand that an image model has by itself. */
+static void test_cli_train__an_image_model_takes_the_classes_of_its_data(void **state)
+{
+    (void)state;
+    enter_folder();
+    json_t *plan =
+        run_json(&run, "train resnet18 width=0.125 stem=small data=fashion-mnist batch=4 "
+                       "--dry-run --json --device cpu");
+    assert_true(number_at(plan, "batch") == 4);
+    json_decref(plan);
+    leave_folder();
+}
