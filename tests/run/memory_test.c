@@ -2,136 +2,14 @@
 #include "test.h"
 
 #include "run/session.h"
+#include "support/bound.h"
 #include "support/opened.h"
 
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
-enum { GUARD_BYTES = 256, GUARD = 0x5A, STEPS = 3 };
-
-/* A model bound on a device, with random data in its batch. */
-typedef struct bound {
-    bur_recipe *recipe;
-    bur_graph *graph;
-    bur_plan *plan;
-    bur_memory *memory;
-    bur_session *session;
-} bound;
-
-static void write_batch(const bound *b, int64_t batch)
-{
-    const int64_t n = bur_desc_count(bur_recipe_input_desc(b->recipe)) * batch;
-    float *x = malloc((size_t)n * sizeof *x);
-    int32_t *labels = malloc((size_t)batch * sizeof *labels);
-    for (int64_t i = 0; i < n; i++)
-        x[i] = (float)(i * 37 % 101) / 101;
-    for (int64_t i = 0; i < batch; i++)
-        labels[i] = (int32_t)(i % 10);
-    assert_ok(bur_session_write_batch(b->session, x, labels));
-    free(x);
-    free(labels);
-}
-
-typedef struct subject {
-    const char *model;
-    bur_zoo_options options;
-} subject;
-
-static void bind(bound *b, bur_device *device, const subject *what, int64_t batch,
-                 size_t guard_bytes)
-{
-    const bur_target target = bur_device_target(device);
-    const bur_graph_options options = {.batch = batch,
-                                       .loss = BUR_LOSS_CROSS_ENTROPY,
-                                       .optimizer = bur_optimizer_default(BUR_ADAM)};
-    assert_ok(bur_zoo_create(&b->recipe, bur_device_context(device), what->model, &what->options));
-    assert_ok(bur_graph_create(&b->graph, b->recipe, &options));
-    assert_ok(bur__plan_create(&b->plan, b->graph, &target, NULL, guard_bytes));
-    assert_ok(bur_memory_create(&b->memory, device, (const bur_plan *const *)&b->plan, 1));
-    assert_ok(bur_session_create(&b->session, b->memory, b->plan));
-    assert_ok(bur_session_initialize(b->session, b->recipe, 1));
-}
-
-static void unbind(bound *b)
-{
-    bur_session_destroy(b->session);
-    bur_memory_destroy(b->memory);
-    bur_plan_destroy(b->plan);
-    bur_graph_destroy(b->graph);
-    bur_recipe_destroy(b->recipe);
-}
-
-static bur_scalars scalars_of(int64_t batch, uint32_t step)
-{
-    return (bur_scalars){.learning_rate = 0.001F,
-                         .inverse_weight_sum = 1.0F / (float)batch,
-                         .correction1 = 10,
-                         .correction2 = 1000,
-                         .seed = {1, 0},
-                         .step = {step, 0}};
-}
-
-static void step_once(const bound *b, int64_t batch, uint32_t step)
-{
-    const bur_scalars scalars = scalars_of(batch, step);
-    assert_ok(bur_session_step(b->session, &scalars));
-}
-
-/* Writes the guards of buffer i, before and behind it. */
-static void set_guards(const bound *b, int32_t i)
-{
-    char guard[GUARD_BYTES];
-    memset(guard, GUARD, sizeof guard);
-    const bur_backend *backend = b->memory->device->backend;
-    const bur_place place = bur__session_place(b->session, i);
-    assert_ok(backend->write(place.buffer, place.offset_bytes - GUARD_BYTES, guard, GUARD_BYTES));
-    assert_ok(backend->write(place.buffer, place.offset_bytes + b->plan->buffers[i].bytes, guard,
-                             GUARD_BYTES));
-}
-
-static void check_guards(const bound *b, int32_t i, const char *after)
-{
-    char found[2 * GUARD_BYTES];
-    const bur_backend *backend = b->memory->device->backend;
-    const bur_plan_buffer *buffer = &b->plan->buffers[i];
-    const bur_place place = bur__session_place(b->session, i);
-    assert_ok(backend->read(place.buffer, place.offset_bytes - GUARD_BYTES, found, GUARD_BYTES));
-    assert_ok(backend->read(place.buffer, place.offset_bytes + buffer->bytes, found + GUARD_BYTES,
-                            GUARD_BYTES));
-    for (int k = 0; k < 2 * GUARD_BYTES; k++)
-        if (found[k] != GUARD)
-            fail_msg("%s wrote %s a buffer of %zu bytes (region %d, live %d to %d), byte %d of the "
-                     "guard",
-                     after, k < GUARD_BYTES ? "before" : "behind", buffer->bytes,
-                     (int)buffer->region, buffer->first, buffer->last, k % GUARD_BYTES);
-}
-
-/* Runs a step command by command; the guards of whatever is live are intact after each. */
-static void run_guarded(const bound *b)
-{
-    const bur_plan *plan = b->plan;
-    bur_device *device = b->memory->device;
-    for (int32_t i = 0; i < plan->n_buffers; i++)
-        if (plan->buffers[i].region == BUR_REGION_PERSISTENT || plan->buffers[i].first == 0)
-            set_guards(b, i);
-    for (int32_t c = 0; c < b->session->n_commands; c++) {
-        const int32_t node = b->session->command_nodes[c];
-        for (int32_t i = 0; i < plan->n_buffers; i++)
-            if (plan->buffers[i].region == BUR_REGION_ARENA && plan->buffers[i].first == node &&
-                node > 0)
-                set_guards(b, i);
-        assert_ok(device->backend->run(device->handle, &b->session->commands[c], 1));
-        assert_ok(device->backend->sync(device->handle));
-        for (int32_t i = 0; i < plan->n_buffers; i++) {
-            const bur_plan_buffer *buffer = &plan->buffers[i];
-            if (buffer->region == BUR_REGION_PERSISTENT ||
-                (buffer->first <= node && node <= buffer->last))
-                check_guards(b, i, bur_op_get(plan->graph->nodes[node].op)->name);
-        }
-    }
-}
+enum { STEPS = 3 };
 
 #define HALF                                                                                       \
     {                                                                                              \
@@ -142,11 +20,11 @@ static void run_guarded(const bound *b)
         .sample = {.rank = 3, .dim = {32, 32, 3}}, .classes = 10, .width = 0.125F,                 \
         .small_stem = true                                                                         \
     }
-static const subject models[] = {
+static const test_subject models[] = {
     {"linear", HALF}, {"mlp", HALF}, {"cnn", HALF}, {"cnn-light", HALF}, {"cnn-mid", HALF}};
-static const subject image_models[] = {
+static const test_subject image_models[] = {
     {"resnet18", SMALL_IMAGE}, {"mobilenet-v2", SMALL_IMAGE}, {"efficientnet-b0", SMALL_IMAGE}};
-static const subject sequence_models[] = {
+static const test_subject sequence_models[] = {
     {"rnn", {.sample = {.rank = 2, .dim = {7, 5}}, .width = 0.125F}},
     {"lstm", {.sample = {.rank = 2, .dim = {7, 5}}, .width = 0.125F}},
     {"gru", {.sample = {.rank = 2, .dim = {7, 5}}, .width = 0.125F}},
@@ -158,28 +36,20 @@ static const int64_t batches[] = {1, 3, 8};
 
 enum { N_MODELS = sizeof models / sizeof *models, N_BATCHES = sizeof batches / sizeof *batches };
 
-/* Hundreds of buffers are looked at after each of hundreds of commands: large models go one step of
- * one batch size, on the CPU: drivers would compile for minutes, and op.row watches each of their
+/* Large models go on the CPU: drivers would compile for minutes, and op.row watches each of their
  * kernels. */
-static void check_buffers(const subject *subjects, size_t count, bool large)
+static void check_buffers(const test_subject *subjects, size_t count, bool large)
 {
     test_opened opened;
     test_opened_create(&opened);
-    for (int32_t d = 0; d < opened.count; d++)
+    for (int32_t d = 0; d < (large ? 1 : opened.count); d++)
         for (size_t m = 0; m < count; m++)
             for (int k = 0; k < N_BATCHES; k++) {
-                bound b;
-                if (large && (d > 0 || k != 1))
-                    continue;
-                bind(&b, opened.devices[d], &subjects[m], batches[k], GUARD_BYTES);
-                for (uint32_t step = 0; step < (large ? 1 : STEPS); step++) {
-                    const bur_scalars scalars = scalars_of(batches[k], step);
-                    write_batch(&b, batches[k]);
-                    assert_ok(bur_session_accumulate(b.session, &scalars)); /* writes the scalars */
-                    write_batch(&b, batches[k]);
-                    run_guarded(&b);
-                }
-                unbind(&b);
+                test_bound b;
+                test_bind(&b, opened.devices[d], &subjects[m], batches[k], TEST_GUARD_BYTES);
+                for (uint32_t step = 0; step < STEPS; step++)
+                    test_step_guarded(&b, step);
+                test_unbind(&b);
             }
     test_opened_destroy(&opened);
 }
@@ -203,15 +73,15 @@ static void test_run_memory__no_kernel_of_a_sequence_model_writes_outside_its_bu
 }
 
 /* The end of the highest byte of the arena that differs from what it was filled with. */
-static size_t touched_end(const bound *b, int value)
+static size_t touched_end(const test_bound *b, int value)
 {
     const bur_region_memory *arena = &b->memory->regions[BUR_REGION_ARENA];
     assert_int_equal(arena->n_chunks, 1);
     unsigned char *bytes = malloc(arena->total_bytes);
     assert_ok(arena->device->backend->fill(arena->chunks[0], 0, value, arena->total_bytes));
     for (uint32_t step = 0; step < STEPS; step++) {
-        write_batch(b, 8);
-        step_once(b, 8, step);
+        test_write_batch(b);
+        test_step(b, step);
     }
     assert_ok(arena->device->backend->read(arena->chunks[0], 0, bytes, arena->total_bytes));
     size_t end = arena->total_bytes;
@@ -230,8 +100,8 @@ static void test_run_memory__the_highest_byte_touched_is_the_end_of_the_plan(voi
     test_opened_create(&opened);
     for (int32_t d = 0; d < opened.count; d++)
         for (int m = 0; m < N_MODELS; m++) {
-            bound b;
-            bind(&b, opened.devices[d], &models[m], 8, 0);
+            test_bound b;
+            test_bind(&b, opened.devices[d], &models[m], 8, 0);
             const size_t first = touched_end(&b, 0xA5), second = touched_end(&b, 0x3C);
             const size_t end = first > second ? first : second;
             const size_t arena = bur_plan_get_summary(b.plan)->arena_bytes;
@@ -239,7 +109,7 @@ static void test_run_memory__the_highest_byte_touched_is_the_end_of_the_plan(voi
             if (end > arena || end + padding <= arena)
                 fail_msg("%s on %s touches %zu of %zu bytes", models[m].model,
                          bur_device_describe(opened.devices[d])->name, end, arena);
-            unbind(&b);
+            test_unbind(&b);
         }
     test_opened_destroy(&opened);
 }
@@ -332,7 +202,7 @@ static void test_run_memory__a_thousand_steps_allocate_nothing(void **state)
 {
     (void)state;
     static const struct {
-        subject what;
+        test_subject what;
         uint32_t steps;
     } cases[] = {{{"mlp", HALF}, 1000}, {{"cnn", HALF}, SANITIZED ? 50 : 1000}};
     bur_context *context = NULL;
@@ -340,16 +210,16 @@ static void test_run_memory__a_thousand_steps_allocate_nothing(void **state)
     assert_ok(bur_context_create(&context, NULL));
     assert_ok(bur_device_open(&device, context, "cpu"));
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        bound b;
+        test_bound b;
         float totals[BUR_RESULT_WORDS];
-        bind(&b, device, &cases[i].what, 4, 0);
-        write_batch(&b, 4);
+        test_bind(&b, device, &cases[i].what, 4, 0);
+        test_write_batch(&b);
         for (uint32_t step = 0; step < 2; step++)
-            step_once(&b, 4, step);
+            test_step(&b, step);
         (void)read_usage(context); /* the files' own buffers */
         const usage before = read_usage(context);
         for (uint32_t step = 0; step < cases[i].steps; step++)
-            step_once(&b, 4, step);
+            test_step(&b, step);
         const usage after = read_usage(context);
         assert_ok(bur_session_read_totals(b.session, totals));
         assert_true(totals[BUR_RESULT_COUNT] == (float)(4 * (cases[i].steps + 2)));
@@ -362,7 +232,7 @@ static void test_run_memory__a_thousand_steps_allocate_nothing(void **state)
                 fail_msg("%s: %ld KiB of anonymous memory, then %ld", cases[i].what.model,
                          before.anonymous_kib, after.anonymous_kib);
         }
-        unbind(&b);
+        test_unbind(&b);
     }
     bur_context_destroy(context);
 }
