@@ -1,7 +1,8 @@
 /* What memory this process may use: the machine's, and what every control group above it leaves.
  * In a container /proc/meminfo is the host's, so the groups decide there; a group may sit in a v1
  * or a v2 hierarchy, both may be mounted, and the tightest ancestor binds. Source: proc(5),
- * cgroups(7), the kernel's admin-guide/cgroup-v1/memory.rst and cgroup-v2.rst. */
+ * cgroups(7), the kernel's admin-guide/cgroup-v1/memory.rst, cgroup-v2.rst and accounting/psi.rst.
+ */
 #include "host.h"
 
 #include <stdio.h>
@@ -236,14 +237,52 @@ static const char *below_mount(const char *group, const char *top)
     return strcmp(group + length, "/") == 0 ? "" : group + length;
 }
 
+/* "full avg10=1.23 ...": percent of the last 10 s; false without such a line. */
+static bool read_stall(double *percent, const char *root, const char *path)
+{
+    char line[LINE_BYTES];
+    FILE *file = open_file(root, path);
+    bool found = false;
+    while (file != NULL && !found && read_line(file, line))
+        found = sscanf(line, "full avg10=%lf", percent) == 1;
+    if (file != NULL)
+        fclose(file);
+    return found;
+}
+
+/* The folder of this process's group, into folder; its mount's path is the first *mount_length
+ * bytes. */
+static bool find_folder(char folder[2 * PATH_BYTES], size_t *mount_length, const hierarchy *h,
+                        const char *root)
+{
+    char mount[PATH_BYTES], top[PATH_BYTES], group[PATH_BYTES];
+    if (!find_mount(mount, top, h, root) || !find_group(group, h, root))
+        return false;
+    *mount_length = strlen(mount);
+    snprintf(folder, 2 * PATH_BYTES, "%s%s", mount, below_mount(group, top));
+    return true;
+}
+
+static double stalled_percent(const char *root)
+{
+    char folder[2 * PATH_BYTES], path[2 * PATH_BYTES + 32];
+    size_t mount_length = 0;
+    double percent = 0;
+    if (find_folder(folder, &mount_length, &hierarchies[0], root)) {
+        snprintf(path, sizeof path, "%s/memory.pressure", folder);
+        if (read_stall(&percent, root, path))
+            return percent;
+    }
+    return read_stall(&percent, root, "/proc/pressure/memory") ? percent : 0;
+}
+
 /* This process's group and all its ancestors up to the mount. */
 static void read_hierarchy(uint64_t *limit, uint64_t *left, const hierarchy *h, const char *root)
 {
-    char mount[PATH_BYTES], top[PATH_BYTES], group[PATH_BYTES], folder[2 * PATH_BYTES];
-    if (!find_mount(mount, top, h, root) || !find_group(group, h, root))
+    char folder[2 * PATH_BYTES];
+    size_t mount_length = 0;
+    if (!find_folder(folder, &mount_length, h, root))
         return;
-    const size_t mount_length = strlen(mount);
-    snprintf(folder, sizeof folder, "%s%s", mount, below_mount(group, top));
     for (;;) {
         read_group(limit, left, h, root, folder);
         char *slash = strrchr(folder, '/');
@@ -268,9 +307,13 @@ bur_status bur__host_memory_read_at(bur_host_memory *out, const char *root)
         read_hierarchy(&limit, &left, &hierarchies[i], root);
     const uint64_t resident = find_kilobytes(root, process, "VmRSS");
     const uint64_t peak = find_kilobytes(root, process, "VmHWM");
+    const uint64_t usable = smaller(total, limit),
+                   unused = smaller(usable, smaller(available, left));
     *out = (bur_host_memory){
-        .total_bytes = smaller(total, limit),
-        .available_bytes = smaller(available, smaller(left, limit)),
+        .total_bytes = usable,
+        .available_bytes = unused,
+        .used_percent = usable == 0 ? 100 : 100 * (double)(usable - unused) / (double)usable,
+        .stalled_percent = stalled_percent(root),
         .limit_bytes = limit == NO_LIMIT ? 0 : limit,
         .resident_bytes = resident,
         .peak_bytes = peak > resident ? peak : resident, /* VmHWM lags behind by some pages */

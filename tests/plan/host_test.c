@@ -161,6 +161,41 @@ static void test_plan_host__a_container_sees_its_own_group_at_the_mount(void **s
     machine_free(&m);
 }
 
+/* S-108: what psutil's virtual_memory().percent is. */
+static void test_plan_host__the_share_in_use_is_what_is_not_available(void **state)
+{
+    (void)state;
+    const machine m = machine_make();
+    assert_true(read_machine(&m).used_percent == 25);
+    put(&m, "/proc/self/mountinfo", v2_mount);
+    put(&m, "/proc/self/cgroup", "0::/\n");
+    put(&m, "/sys/fs/cgroup/memory.max", "1073741824\n");
+    put(&m, "/sys/fs/cgroup/memory.current", "536870912\n");
+    assert_true(read_machine(&m).used_percent == 50); /* of what the group may have */
+    put(&m, "/sys/fs/cgroup/memory.max", "0\n");
+    assert_true(read_machine(&m).used_percent == 100);
+    machine_free(&m);
+}
+
+static void test_plan_host__stalls_are_those_of_the_group_or_else_of_the_machine(void **state)
+{
+    (void)state;
+    const machine m = machine_make();
+    assert_true(read_machine(&m).stalled_percent == 0);
+    put(&m, "/proc/pressure/memory",
+        "some avg10=50.00 avg60=7.00 avg300=1.00 total=9\n"
+        "full avg10=12.50 avg60=3.00 avg300=0.50 total=8\n");
+    assert_true(read_machine(&m).stalled_percent == 12.5);
+    put(&m, "/proc/self/mountinfo", v2_mount);
+    put(&m, "/proc/self/cgroup", "0::/a\n");
+    assert_true(read_machine(&m).stalled_percent == 12.5);
+    put(&m, "/sys/fs/cgroup/a/memory.pressure", "full avg10=0.25 avg60=3.00 avg300=0.50 total=8\n");
+    assert_true(read_machine(&m).stalled_percent == 0.25);
+    put(&m, "/sys/fs/cgroup/a/memory.pressure", "nonsense\n");
+    assert_true(read_machine(&m).stalled_percent == 12.5);
+    machine_free(&m);
+}
+
 static void test_plan_host__odd_files_set_no_limit(void **state)
 {
     (void)state;

@@ -126,6 +126,9 @@ typedef struct bur_host_memory {
     uint64_t limit_bytes;     /* smallest cgroup limit above this process; 0 if there is none */
     uint64_t resident_bytes;  /* this process now */
     uint64_t peak_bytes;      /* this process's most since bur_host_memory_reset_peak (VmHWM) */
+    double used_percent;      /* (total - available) / total, as psutil's virtual_memory() has it */
+    double stalled_percent; /* of the last 10 s: everything in its cgroup (v2), else on the machine,
+                               waited for memory; 0 where the kernel does not tell (PSI) */
 } bur_host_memory;
 
 BUR_API bur_status bur_host_memory_read(bur_host_memory *out);
