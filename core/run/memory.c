@@ -1,6 +1,7 @@
 /* The memory of a run: regions in chunks, committed when they are made. */
 #include "session.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 static size_t chunk_size(const bur_region_memory *region, int32_t chunk)
@@ -11,7 +12,27 @@ static size_t chunk_size(const bur_region_memory *region, int32_t chunk)
     return left < region->chunk_bytes ? left : region->chunk_bytes;
 }
 
-/* Makes and fills the chunks of a region; a lazy driver must answer for the memory now. */
+/* Takes the pages of a buffer by writing to them: a lazy driver must answer for its memory now. On
+ * the host a page that a control group does not have is a kill, not an error, so what is left is
+ * read again before every slice: others may take memory after the plan was made. */
+static bur_status commit(const bur_region_memory *region, bur_buffer *buffer, size_t bytes)
+{
+    enum { SLICE_BYTES = 64 << 20, LEAST_LEFT_BYTES = 8 << 20 };
+    bur_host_memory host = {0};
+    for (size_t at = 0, slice = 0; at < bytes; at += slice) {
+        slice = bytes - at < SLICE_BYTES ? bytes - at : SLICE_BYTES;
+        if (region->device->info.unified && bur_host_memory_read(&host) == BUR_OK &&
+            host.available_bytes < slice + LEAST_LEFT_BYTES)
+            return bur_fail(BUR_E_BUDGET,
+                            "of %zu bytes that the plan takes from the host %zu are still to come, "
+                            "and %" PRIu64 " are left there",
+                            bytes, bytes - at, host.available_bytes);
+        BUR_TRY(region->device->backend->fill(buffer, at, 0, slice));
+    }
+    return BUR_OK;
+}
+
+/* Makes and commits the chunks of a region. */
 static bur_status create_region(bur_region_memory *region, bur_context *context)
 {
     if (region->total_bytes == 0)
@@ -24,9 +45,31 @@ static bur_status create_region(bur_region_memory *region, bur_context *context)
     region->n_chunks = n;
     for (int32_t i = 0; i < n; i++) {
         BUR_TRY(bur__buffer_create(&region->chunks[i], region->device, chunk_size(region, i)));
-        BUR_TRY(region->device->backend->fill(region->chunks[i], 0, 0, chunk_size(region, i)));
+        BUR_TRY(commit(region, region->chunks[i], chunk_size(region, i)));
     }
     return region->device->backend->sync(region->device->handle);
+}
+
+static void destroy_region(bur_region_memory *region, bur_context *context)
+{
+    for (int32_t i = 0; i < region->n_chunks; i++)
+        bur__buffer_destroy(region->device, region->chunks[i], chunk_size(region, i));
+    bur_free(context, region->chunks);
+    region->chunks = NULL;
+    region->n_chunks = 0;
+}
+
+/* How large the regions are that all these plans fit into. */
+static void size_regions(bur_region_memory *regions, const bur_plan *const *plans, int32_t count)
+{
+    for (int32_t r = 0; r < BUR_REGION_COUNT; r++) {
+        regions[r].total_bytes = 0;
+        for (int32_t i = 0; i < count; i++) {
+            if (plans[i]->region_bytes[r] > regions[r].total_bytes)
+                regions[r].total_bytes = plans[i]->region_bytes[r];
+            regions[r].chunk_bytes = plans[i]->chunk_bytes[r];
+        }
+    }
 }
 
 bur_status bur_memory_create(bur_memory **out, bur_device *device, const bur_plan *const *plans,
@@ -39,14 +82,9 @@ bur_status bur_memory_create(bur_memory **out, bur_device *device, const bur_pla
         return BUR_E_NOMEM;
     memory->context = device->context;
     memory->device = device;
-    for (int32_t r = 0; r < BUR_REGION_COUNT; r++) {
+    size_regions(memory->regions, plans, count);
+    for (int32_t r = 0; r < BUR_REGION_COUNT; r++)
         memory->regions[r].device = device;
-        for (int32_t i = 0; i < count; i++) {
-            if (plans[i]->region_bytes[r] > memory->regions[r].total_bytes)
-                memory->regions[r].total_bytes = plans[i]->region_bytes[r];
-            memory->regions[r].chunk_bytes = plans[i]->chunk_bytes[r];
-        }
-    }
     bur_status status = BUR_OK;
     if (memory->regions[BUR_REGION_HOST].total_bytes > 0)
         status = bur_device_open(&memory->regions[BUR_REGION_HOST].device, device->context, "cpu");
@@ -64,13 +102,55 @@ void bur_memory_destroy(bur_memory *memory)
 {
     if (memory == NULL)
         return;
-    for (int32_t r = 0; r < BUR_REGION_COUNT; r++) {
-        bur_region_memory *region = &memory->regions[r];
-        for (int32_t i = 0; i < region->n_chunks; i++)
-            bur__buffer_destroy(region->device, region->chunks[i], chunk_size(region, i));
-        bur_free(memory->context, region->chunks);
-    }
+    for (int32_t r = 0; r < BUR_REGION_COUNT; r++)
+        destroy_region(&memory->regions[r], memory->context);
     bur_free(memory->context, memory);
+}
+
+/* What both regions have, chunk by chunk; both lie in mapped memory. */
+static void copy_region(const bur_region_memory *to, const bur_region_memory *from)
+{
+    const bur_backend *backend = to->device->backend;
+    for (int32_t i = 0; i < to->n_chunks && i < from->n_chunks; i++) {
+        const size_t a = chunk_size(to, i), b = chunk_size(from, i);
+        memcpy(backend->map(to->chunks[i]), backend->map(from->chunks[i]), a < b ? a : b);
+    }
+}
+
+/* A persistent region of another size with what it held: plans of one recipe agree on the offsets,
+ * and what only one of them has stands at the end. */
+static bur_status resize_persistent(bur_region_memory *region, size_t bytes, bur_context *context)
+{
+    bur_region_memory other = {
+        .device = region->device, .chunk_bytes = region->chunk_bytes, .total_bytes = bytes};
+    if (bytes == region->total_bytes)
+        return BUR_OK;
+    const bur_status status = create_region(&other, context);
+    if (status != BUR_OK) {
+        destroy_region(&other, context);
+        return status;
+    }
+    copy_region(&other, region);
+    destroy_region(region, context);
+    *region = other;
+    return BUR_OK;
+}
+
+bur_status bur__memory_replan(bur_memory *memory, const bur_plan *const *plans, int32_t count)
+{
+    bur_region_memory sized[BUR_REGION_COUNT];
+    bur_region_memory *const regions = memory->regions;
+    memcpy(sized, regions, sizeof sized);
+    size_regions(sized, plans, count);
+    if (memory->device->backend->map == NULL || sized[BUR_REGION_HOST].total_bytes > 0)
+        return bur_fail(BUR_E_UNSUPPORTED, "the memory of %s is not replaced while it is in use",
+                        memory->device->info.name);
+    /* The arena holds nothing between steps: it goes before anything comes. */
+    destroy_region(&regions[BUR_REGION_ARENA], memory->context);
+    BUR_TRY(resize_persistent(&regions[BUR_REGION_PERSISTENT],
+                              sized[BUR_REGION_PERSISTENT].total_bytes, memory->context));
+    regions[BUR_REGION_ARENA].total_bytes = sized[BUR_REGION_ARENA].total_bytes;
+    return create_region(&regions[BUR_REGION_ARENA], memory->context);
 }
 
 bur_place bur__session_place(const bur_session *session, int32_t buffer)

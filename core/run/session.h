@@ -19,6 +19,13 @@ struct bur_memory {
     bur_region_memory regions[BUR_REGION_COUNT];
 };
 
+/* Fits the regions to other plans of the recipe that the memory was made for; what is persistent is
+ * kept. What was bound before may still read and write state tensors, but not run. The arena is
+ * given back before anything is taken; the persistent region, if it changes its size, is there
+ * twice for a moment. BUR_E_UNSUPPORTED, with nothing changed, for a device whose memory the host
+ * does not map; BUR_E_BUDGET, BUR_E_NOMEM: the state is kept, but there is no arena. */
+bur_status bur__memory_replan(bur_memory *memory, const bur_plan *const *plans, int32_t count);
+
 /* A run of commands on one device, or one copy. */
 typedef struct bur_segment {
     bur_plan_step_kind kind;
