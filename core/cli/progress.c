@@ -41,17 +41,6 @@ void cli_progress_open(cli_progress *out, const cli_options *options, const char
     };
 }
 
-/* "12.3%" of the host's memory in use, as psutil counts it. */
-static void ram_text(char *text, size_t size)
-{
-    bur_host_memory memory = {0};
-    text[0] = '\0';
-    if (bur_host_memory_read(&memory) == BUR_OK && memory.total_bytes > 0)
-        snprintf(text, size, "%.0f%%",
-                 100.0 * (double)(memory.total_bytes - memory.available_bytes) /
-                     (double)memory.total_bytes);
-}
-
 static void bar_text(char *text, size_t size, const cli_progress *progress, double share)
 {
     const int full = (int)(share * BAR_CELLS + 0.5);
@@ -103,19 +92,19 @@ void cli_progress_clear(cli_progress *progress)
 
 static void draw(cli_progress *progress, const bur_progress *now)
 {
-    char line[LINE_BYTES], bar[128], ram[16], eta[CLI_NUMBER_TEXT], rate[CLI_NUMBER_TEXT];
+    char line[LINE_BYTES], bar[128], eta[CLI_NUMBER_TEXT], rate[CLI_NUMBER_TEXT];
     const int columns = terminal_width() - 1;
     const double share = now->steps > 0 ? (double)now->step / (double)now->steps : 0;
-    ram_text(ram, sizeof ram);
     bar_text(bar, sizeof bar, progress, share);
     cli_seconds_text(eta, sizeof eta, now->eta_s);
     cli_number_text(rate, sizeof rate, now->samples_per_s);
     /* a narrow terminal loses the bar, then the end of the line */
     snprintf(line, sizeof line,
-             "epoch %*" PRId64 "/%" PRId64 " %s%s%3.0f%%  loss %.4f  %s %.4f  %s/s  RAM %s  eta %s",
+             "epoch %*" PRId64 "/%" PRId64
+             " %s%s%3.0f%%  loss %.4f  %s %.4f  %s/s  RAM %.0f%%  eta %s",
              epoch_width(now->epochs), now->epoch, now->epochs, columns < 84 ? "" : bar,
              columns < 84 ? "" : " ", 100 * share, now->loss, short_metric(progress), now->metric,
-             rate, ram, eta);
+             rate, now->ram_percent, eta);
     cut(line, columns);
     fprintf(stderr, "\r%s\033[K", line);
     fflush(stderr);
@@ -124,14 +113,13 @@ static void draw(cli_progress *progress, const bur_progress *now)
 
 static void print_plain(const cli_progress *progress, const bur_progress *now)
 {
-    char ram[16], eta[CLI_NUMBER_TEXT], rate[CLI_NUMBER_TEXT];
-    ram_text(ram, sizeof ram);
+    char eta[CLI_NUMBER_TEXT], rate[CLI_NUMBER_TEXT];
     fprintf(stderr,
             "epoch %*" PRId64 "/%" PRId64 "  step %" PRId64 "/%" PRId64
-            "  loss %.4f  %s %.4f  %s/s  RAM %s  eta %s\n",
+            "  loss %.4f  %s %.4f  %s/s  RAM %.0f%%  eta %s\n",
             epoch_width(now->epochs), now->epoch, now->epochs, now->step, now->steps, now->loss,
             short_metric(progress), now->metric,
-            cli_number_text(rate, sizeof rate, now->samples_per_s), ram,
+            cli_number_text(rate, sizeof rate, now->samples_per_s), now->ram_percent,
             cli_seconds_text(eta, sizeof eta, now->eta_s));
 }
 
@@ -145,11 +133,11 @@ static void print_json_line(json_t *line, const char *event)
 
 static json_t *update_json(const bur_progress *now, const char *metric)
 {
-    return json_pack("{sI sI sI sI so so so so}", "epoch", (json_int_t)now->epoch, "epochs",
+    return json_pack("{sI sI sI sI so so so so so}", "epoch", (json_int_t)now->epoch, "epochs",
                      (json_int_t)now->epochs, "step", (json_int_t)now->step, "steps",
                      (json_int_t)now->steps, "loss", cli_real(now->loss), metric,
                      cli_real(now->metric), "samples_per_s", cli_real(now->samples_per_s), "eta_s",
-                     cli_real(now->eta_s));
+                     cli_real(now->eta_s), "ram_percent", cli_real(now->ram_percent));
 }
 
 void cli_progress_update(cli_progress *progress, const bur_progress *now)
@@ -171,16 +159,16 @@ void cli_progress_update(cli_progress *progress, const bur_progress *now)
 
 void cli_progress_epoch(cli_progress *progress, const bur_epoch *epoch)
 {
-    char validation[96] = "", penalty[48] = "", seconds[CLI_NUMBER_TEXT], rate[CLI_NUMBER_TEXT],
-         ram[16];
+    char validation[96] = "", penalty[48] = "", seconds[CLI_NUMBER_TEXT], rate[CLI_NUMBER_TEXT];
     if (progress->mode == CLI_PROGRESS_NONE)
         return;
     if (progress->mode == CLI_PROGRESS_JSON) {
-        json_t *line = json_pack(
-            "{sI so so so so so so}", "epoch", (json_int_t)epoch->epoch, "loss",
-            cli_real(epoch->loss), progress->metric, cli_real(epoch->metric), "val_loss",
-            cli_real(epoch->val_loss), "val_metric", cli_real(epoch->val_metric), "seconds",
-            cli_real(epoch->seconds), "samples_per_s", cli_real(epoch->samples_per_s));
+        json_t *line =
+            json_pack("{sI so so so so so so so}", "epoch", (json_int_t)epoch->epoch, "loss",
+                      cli_real(epoch->loss), progress->metric, cli_real(epoch->metric), "val_loss",
+                      cli_real(epoch->val_loss), "val_metric", cli_real(epoch->val_metric),
+                      "seconds", cli_real(epoch->seconds), "samples_per_s",
+                      cli_real(epoch->samples_per_s), "ram_percent", cli_real(epoch->ram_percent));
         print_json_line(line, "epoch");
         return;
     }
@@ -189,12 +177,12 @@ void cli_progress_epoch(cli_progress *progress, const bur_epoch *epoch)
                  short_metric(progress), epoch->val_metric);
     if (epoch->penalty > 0)
         snprintf(penalty, sizeof penalty, " + penalty %.4f", epoch->penalty);
-    ram_text(ram, sizeof ram);
     cli_progress_clear(progress);
-    fprintf(stderr, "epoch %*" PRId64 "/%" PRId64 "  loss %.4f%s  %s %.4f%s  %s/s  RAM %s  %s\n",
+    fprintf(stderr,
+            "epoch %*" PRId64 "/%" PRId64 "  loss %.4f%s  %s %.4f%s  %s/s  RAM %.0f%%  %s\n",
             epoch_width(progress->epochs), epoch->epoch, progress->epochs, epoch->loss, penalty,
             short_metric(progress), epoch->metric, validation,
-            cli_number_text(rate, sizeof rate, epoch->samples_per_s), ram,
+            cli_number_text(rate, sizeof rate, epoch->samples_per_s), epoch->ram_percent,
             cli_seconds_text(seconds, sizeof seconds, epoch->seconds));
     progress->drawn_ns = bur_time_ns();
 }

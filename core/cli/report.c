@@ -113,12 +113,12 @@ json_t *cli_epoch_json(const bur_epoch *epoch, const char *metric)
     char val_metric[32];
     snprintf(val_metric, sizeof val_metric, "val_%s", metric);
     json_t *row =
-        json_pack("{sI so so so so so so so sI so}", "epoch", (json_int_t)epoch->epoch, "loss",
+        json_pack("{sI so so so so so so so sI so so}", "epoch", (json_int_t)epoch->epoch, "loss",
                   cli_real(epoch->loss), "val_loss", cli_real(epoch->val_loss), metric,
                   cli_real(epoch->metric), val_metric, cli_real(epoch->val_metric), "seconds",
                   cli_real(epoch->seconds), "samples_per_s", cli_real(epoch->samples_per_s), "lr",
                   cli_real_f32(epoch->learning_rate), "updates", (json_int_t)epoch->updates,
-                  "wait_s", cli_real(epoch->wait_s));
+                  "wait_s", cli_real(epoch->wait_s), "ram_percent", cli_real(epoch->ram_percent));
     if (epoch->penalty > 0 && row != NULL) /* what is minimised is the loss and this */
         json_object_set_new(row, "penalty", cli_real(epoch->penalty));
     return row;

@@ -62,6 +62,8 @@ static bur_status rebind_on_cpu(bur_trainer *trainer, bur_device *cpu)
     trainer->device = cpu;
     BUR_TRY(bur__run_sessions_plan(&trainer->sessions, trainer->recipe, &target, NULL, train, test,
                                    &options));
+    BUR_TRY(bur__run_plan_sum(&trainer->present, &trainer->sessions, trainer->recipe, &target,
+                              train, test, &options));
     BUR_TRY(bur__trainer_bind(trainer));
     bur_session *session = bur_trainer_session(trainer);
     for (int32_t i = 0; i < bur_session_state_count(session); i++)

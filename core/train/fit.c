@@ -62,6 +62,13 @@ static bur_status update(bur_trainer *trainer, const bur_batch *batch)
     return BUR_OK;
 }
 
+/* Of the host, now; NaN where it is not told. */
+static double ram_percent(void)
+{
+    bur_host_memory memory = {0};
+    return bur_host_memory_read(&memory) == BUR_OK ? memory.used_percent : NAN;
+}
+
 typedef struct epoch_clock {
     int64_t start_ns, told_ns;
     int64_t steps, samples;
@@ -82,7 +89,8 @@ static bur_status tell_progress(bur_trainer *trainer, epoch_clock *clock)
                              .step = trainer->step,
                              .steps = clock->steps,
                              .samples_per_s = (double)clock->samples / seconds,
-                             .eta_s = seconds / (double)trainer->step * steps_left};
+                             .eta_s = seconds / (double)trainer->step * steps_left,
+                             .ram_percent = ram_percent()};
     BUR_TRY(read_means(bur_trainer_session(trainer), &progress.loss, &progress.metric));
     if (!isfinite(progress.loss))
         return bur_fail(BUR_E_DIVERGED,
@@ -174,6 +182,7 @@ static bur_status finish_epoch(bur_trainer *trainer, const epoch_clock *clock)
     row.seconds = (double)(bur_time_ns() - clock->start_ns) * 1e-9;
     row.samples_per_s = (double)clock->samples / row.seconds;
     row.updates = trainer->updates;
+    row.ram_percent = ram_percent();
     if (trainer->options.optimizer.attr.l1 > 0 || trainer->options.optimizer.attr.l2 > 0)
         BUR_TRY(read_penalty(trainer, &row.penalty));
     if (trainer->validation_loader != NULL)
@@ -210,6 +219,15 @@ static bur_status fit_epoch(bur_trainer *trainer, epoch_clock *clock)
     }
 }
 
+/* After a run gave its arena back and got no other there is its state to save, and no more. */
+static bur_status check_arena(const bur_trainer *trainer)
+{
+    return trainer->has_no_arena
+               ? bur_fail(BUR_E_STATE,
+                          "the run has no memory to go on in; save what it has learned")
+               : BUR_OK;
+}
+
 /* Room for the epochs of this call behind those of earlier ones. */
 static bur_status reserve_history(bur_trainer *trainer)
 {
@@ -229,6 +247,7 @@ bur_status bur_trainer_fit(bur_trainer *trainer)
 {
     if (trainer == NULL)
         return bur_fail(BUR_E_ARG, "bur_trainer_fit: NULL argument");
+    BUR_TRY(check_arena(trainer));
     BUR_TRY(reserve_history(trainer));
     const int64_t samples = bur_dataset_describe(trainer->train)->count;
     const int64_t first = trainer->n_history + 1,
@@ -236,6 +255,7 @@ bur_status bur_trainer_fit(bur_trainer *trainer)
     for (int64_t epoch = first; epoch <= last; epoch++) {
         epoch_clock clock = {.start_ns = bur_time_ns(), .epoch = epoch, .last_epoch = last};
         clock.told_ns = clock.start_ns;
+        BUR_TRY(bur__trainer_watch(trainer, epoch));
         clock.steps = (samples + trainer->options.batch - 1) / trainer->options.batch;
         BUR_TRY(fit_epoch(trainer, &clock));
         if (atomic_exchange(&trainer->stop, false))
@@ -264,6 +284,7 @@ bur_status bur_trainer_evaluate(bur_trainer *trainer, const bur_dataset *dataset
 {
     if (trainer == NULL || dataset == NULL || loss == NULL || metric == NULL)
         return bur_fail(BUR_E_ARG, "bur_trainer_evaluate: NULL argument");
+    BUR_TRY(check_arena(trainer));
     BUR_TRY(bur__run_check_data(trainer->recipe, bur_dataset_describe(dataset)));
     const bool own = dataset == trainer->test;
     bur_loader *loader = trainer->test_loader;

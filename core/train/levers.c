@@ -38,13 +38,14 @@ static bur_status find_recompute(bur_run_plan *out, const fitting *f, const bur_
 {
     enum { ROUNDS = 6 };
     const double least = 0.1;
-    double share = 1;
+    const double from = (double)options->recompute;
+    double share = from;
     bur_run_plan plan = *whole;
     for (int round = 0; round < ROUNDS && !plan.fits; round++) {
         if (plan.arena_bytes == 0)
             break;
         const double over = (double)(plan.peak_bytes - plan.budget_bytes);
-        const double next = share - 1.02 * over / (double)whole->arena_bytes;
+        const double next = share - 1.02 * from * over / (double)whole->arena_bytes;
         if (over <= 0 || next < least)
             break;
         share = next;
@@ -55,10 +56,10 @@ static bur_status find_recompute(bur_run_plan *out, const fitting *f, const bur_
     return BUR_OK;
 }
 
-/* The fewest equal parts of the batch that fit. */
+/* The fewest equal parts of the batch that fit, more than there are. */
 static bur_status find_parts(bur_run_plan *out, const fitting *f, bur_fit_options *options)
 {
-    for (int64_t parts = 2; parts <= options->batch; parts++) {
+    for (int64_t parts = options->accumulate + 1; parts <= options->batch; parts++) {
         if (options->batch % parts != 0)
             continue;
         options->accumulate = parts;
@@ -117,6 +118,27 @@ bur_status bur__fit_levers(bur_fit_options *options, const bur_recipe *recipe,
                                      .optimizer = options->optimizer,
                                      .recompute = options->recompute};
     return bur_plan_choose_parts(&options->accumulate, recipe, &graph, target, host);
+}
+
+bur_status bur__fit_lower(bur_run_plan *out, bur_fit_options *options, const bur_recipe *recipe,
+                          const bur_target *target, const bur_target *fallback,
+                          const bur_dataset_info *train, const bur_dataset_info *test)
+{
+    const fitting f = {recipe, target, options->fallback_off ? NULL : fallback, train, test};
+    bur_fit_options parts = *options, again = *options;
+    bur_run_plan present;
+    BUR_TRY(try_plan(&present, &f, options));
+    *out = present;
+    if (!present.needs_whole_batch)
+        BUR_TRY(find_parts(out, &f, &parts));
+    if (out->fits) {
+        *options = parts;
+        return BUR_OK;
+    }
+    BUR_TRY(find_recompute(out, &f, &present, &again));
+    if (out->fits)
+        *options = again;
+    return BUR_OK;
 }
 
 /* The plan of a batch as it is, in one piece and with every value kept. */

@@ -35,6 +35,14 @@ bur_status bur__fit_levers(bur_fit_options *options, const bur_recipe *recipe,
                            const bur_target *target, const bur_target *fallback,
                            const bur_dataset_info *train, const bur_dataset_info *test);
 
+/* Lowers the bytes of a run that is under way to options->budget_bytes: the fewest more parts of
+ * the same batch that fit, where no operator looks at the whole batch; else values are computed
+ * again. *out is the plan with the new levers; where nothing fits it does not, and options are as
+ * they were. */
+bur_status bur__fit_lower(bur_run_plan *out, bur_fit_options *options, const bur_recipe *recipe,
+                          const bur_target *target, const bur_target *fallback,
+                          const bur_dataset_info *train, const bur_dataset_info *test);
+
 /* Graphs and plans of a run. `options` are complete (bur__fit_options). */
 bur_status bur__run_sessions_plan(bur_run_sessions *out, const bur_recipe *recipe,
                                   const bur_target *target, const bur_target *fallback,

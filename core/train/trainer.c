@@ -48,26 +48,37 @@ static bur_status make_plan(bur_trainer *trainer, const bur_dataset_info *train)
                                    test_info(trainer), &trainer->options));
     BUR_TRY(bur__run_plan_sum(&trainer->plan, &trainer->sessions, trainer->recipe, &target, train,
                               test_info(trainer), &trainer->options));
+    trainer->present = trainer->plan;
     BUR_TRY(bur__trainer_tell(trainer, BUR_EVENT_PLANNED, &trainer->plan));
     return trainer->plan.fits ? BUR_OK : refuse(trainer, &target, &fallback, train);
 }
 
-static bur_status bind_session(bur_trainer *trainer, bur_run_session *entry)
+static bur_status bind_session(const bur_trainer *trainer, bur_run_session *entry)
 {
     return entry->session != NULL
                ? BUR_OK
                : bur_session_create(&entry->session, trainer->memory, entry->plan);
 }
 
+static bur_status bind_sessions(const bur_trainer *trainer, bur_run_sessions *sessions)
+{
+    for (int32_t i = 0; i < sessions->count; i++)
+        BUR_TRY(bind_session(trainer, &sessions->list[i]));
+    return BUR_OK;
+}
+
+static void list_plans(const bur_plan *plans[RUN_MAX_SESSIONS], const bur_run_sessions *sessions)
+{
+    for (int32_t i = 0; i < sessions->count; i++)
+        plans[i] = sessions->list[i].plan;
+}
+
 bur_status bur__trainer_bind(bur_trainer *trainer)
 {
     const bur_plan *plans[RUN_MAX_SESSIONS];
-    for (int32_t i = 0; i < trainer->sessions.count; i++)
-        plans[i] = trainer->sessions.list[i].plan;
+    list_plans(plans, &trainer->sessions);
     BUR_TRY(bur_memory_create(&trainer->memory, trainer->device, plans, trainer->sessions.count));
-    for (int32_t i = 0; i < trainer->sessions.count; i++)
-        BUR_TRY(bind_session(trainer, &trainer->sessions.list[i]));
-    return BUR_OK;
+    return bind_sessions(trainer, &trainer->sessions);
 }
 
 void bur__trainer_unbind(bur_trainer *trainer)
@@ -98,6 +109,22 @@ bur_status bur__trainer_session(bur_trainer *trainer, bur_mode mode, int64_t bat
     return BUR_OK;
 }
 
+/* Loaders of what is evaluated, in place of those there are: they go by the size of the parts. */
+static bur_status open_evaluation(bur_trainer *trainer)
+{
+    const bur_loader_options evaluating = bur__loader_options(&trainer->options, false);
+    bur_loader_destroy(trainer->validation_loader);
+    bur_loader_destroy(trainer->test_loader);
+    trainer->validation_loader = trainer->test_loader = NULL;
+    if (trainer->validation != NULL)
+        BUR_TRY(bur_loader_create(&trainer->validation_loader, trainer->context,
+                                  trainer->validation, &evaluating));
+    if (trainer->test != NULL)
+        BUR_TRY(
+            bur_loader_create(&trainer->test_loader, trainer->context, trainer->test, &evaluating));
+    return BUR_OK;
+}
+
 static bur_status open_data(bur_trainer *trainer, const bur_data *data)
 {
     const int64_t count = bur_dataset_describe(data->train)->count;
@@ -109,15 +136,42 @@ static bur_status open_data(bur_trainer *trainer, const bur_data *data)
         BUR_TRY(bur__trainer_tell(trainer, BUR_EVENT_NOTE,
                                   "the labels are sorted: the validation part misses classes"));
     const bur_loader_options training = bur__loader_options(&trainer->options, true);
-    const bur_loader_options evaluating = bur__loader_options(&trainer->options, false);
     BUR_TRY(bur_loader_create(&trainer->loader, trainer->context, trainer->train, &training));
-    if (trainer->validation != NULL)
-        BUR_TRY(bur_loader_create(&trainer->validation_loader, trainer->context,
-                                  trainer->validation, &evaluating));
-    if (trainer->test != NULL)
-        BUR_TRY(
-            bur_loader_create(&trainer->test_loader, trainer->context, trainer->test, &evaluating));
+    return open_evaluation(trainer);
+}
+
+/* Memory and sessions of `sessions`, which take the place of the trainer's. */
+static bur_status replace_sessions(bur_trainer *trainer, bur_run_sessions *sessions)
+{
+    const bur_plan *plans[RUN_MAX_SESSIONS];
+    list_plans(plans, sessions);
+    const bur_status status = bur__memory_replan(trainer->memory, plans, sessions->count);
+    trainer->has_no_arena = status != BUR_OK && status != BUR_E_UNSUPPORTED;
+    BUR_TRY(status);
+    trainer->has_no_arena = true; /* until something is bound to it */
+    BUR_TRY(bind_sessions(trainer, sessions));
+    bur__run_sessions_destroy(&trainer->sessions);
+    trainer->sessions = *sessions;
+    trainer->has_no_arena = false;
     return BUR_OK;
+}
+
+bur_status bur__trainer_rebind(bur_trainer *trainer, const bur_fit_options *options)
+{
+    bur_device *cpu = NULL;
+    bur_run_sessions sessions;
+    BUR_TRY(bur_device_open(&cpu, trainer->context, "cpu"));
+    const bur_target target = bur_device_target(trainer->device), fallback = bur_device_target(cpu);
+    BUR_TRY(bur__run_sessions_plan(&sessions, trainer->recipe, &target, &fallback,
+                                   bur_dataset_describe(trainer->source), test_info(trainer),
+                                   options));
+    const bur_status status = replace_sessions(trainer, &sessions);
+    if (status != BUR_OK) {
+        bur__run_sessions_destroy(&sessions);
+        return status;
+    }
+    trainer->options = *options;
+    return open_evaluation(trainer);
 }
 
 /* The session whose tensors stand for the run's: any training session. */
@@ -161,6 +215,7 @@ bur_status bur_trainer_create(bur_trainer **out, bur_device *device, const bur_r
     trainer->recipe = recipe;
     trainer->options = set;
     trainer->device = device;
+    trainer->source = data->train;
     trainer->test = data->test;
     const bur_status status = create(trainer, data);
     if (status != BUR_OK) {

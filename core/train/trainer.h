@@ -10,13 +10,17 @@ struct bur_trainer {
     bur_context *context;
     const bur_recipe *recipe;
     bur_fit_options options; /* complete */
-    bur_run_plan plan;
+    bur_run_plan plan;       /* of the start */
+    bur_run_plan present;    /* the same, or what the run was stepped down to */
+    bool was_helpless;       /* memory is short, nothing can be done, and it was said */
+    bool has_no_arena;       /* it was given back and no other was to be had */
 
     bur_device *device;
     bur_run_sessions sessions;
     bur_memory *memory;
 
     bur_dataset *train, *validation; /* views of the data; validation may be NULL */
+    const bur_dataset *source;       /* the caller's, of which these are views */
     const bur_dataset *test;         /* the caller's; may be NULL */
     bur_loader *loader, *validation_loader, *test_loader;
 
@@ -36,6 +40,13 @@ struct bur_trainer {
 /* Plans, allocates and binds all sessions on trainer->device. */
 bur_status bur__trainer_bind(bur_trainer *trainer);
 void bur__trainer_unbind(bur_trainer *trainer);
+
+/* Plans and binds the run anew with other levers; state, data and position stay. A failure other
+ * than BUR_E_UNSUPPORTED leaves the state to be saved, and nothing to run. */
+bur_status bur__trainer_rebind(bur_trainer *trainer, const bur_fit_options *options);
+/* Reads the budget again, before `epoch` begins, and steps the run down where it has become too
+ * small or everything waits for memory; tells what it does, or once that it can do nothing. */
+bur_status bur__trainer_watch(bur_trainer *trainer, int64_t epoch);
 
 /* The bound session of a mode and batch size, made if the run had no use for it yet. */
 bur_status bur__trainer_session(bur_trainer *trainer, bur_mode mode, int64_t batch,

@@ -21,13 +21,14 @@ typedef struct bur_epoch {
     double penalty; /* l1 sum |p| + l2 sum p^2 of the weights at its end; what is minimised is the
                        loss, which is without it, and this */
     double seconds, samples_per_s, learning_rate;
-    double wait_s; /* of the training loop for the loader */
+    double wait_s;      /* of the training loop for the loader */
+    double ram_percent; /* of the host in use at its end, bur_host_memory.used_percent */
 } bur_epoch;
 
 /** Progress within an epoch; loss and metric are means over the epoch so far. */
 typedef struct bur_progress {
     int64_t epoch, epochs, step, steps;
-    double loss, metric, samples_per_s, eta_s;
+    double loss, metric, samples_per_s, eta_s, ram_percent;
 } bur_progress;
 
 typedef enum bur_event {
