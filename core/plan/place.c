@@ -1,172 +1,71 @@
-/* Offsets: greedy first fit in several orders, then in seeded variations of them; the lowest is
- * kept. */
+/* Offsets: first fit in several orders, then search for the large buffers and first fit around them
+ * for the small ones. */
 #include "place_search.h"
 #include "../base/size.h"
 
 #include <stdlib.h>
-#include <string.h>
 
-enum { MAX_VARIATIONS = 1000, MAX_VARIATION_WORK = 3000000, FEW = 128, NEAR_ENOUGH = 2048 };
+/* A placement this share of the bound above it is low enough. */
+enum { NEAR_ENOUGH = 4096 };
 
-static int by_rank(const void *left, const void *right)
-{
-    const item *a = left, *b = right;
-    if (a->rank != b->rank)
-        return a->rank < b->rank ? 1 : -1;
-    return a->index < b->index ? -1 : a->index > b->index;
-}
+/* Comparisons a search may take: some 10 ms, less for few buffers. */
+enum { MAX_WORK = 3000000, MAX_WORK_PER_BUFFER = 8192 };
 
-static double rank_size(const placer *p, const item *it)
-{
-    (void)p;
-    return (double)it->bytes;
-}
+/* Large is what is more than this share of the bound. The fewer are searched, the more is tried;
+ * the more, the better what is left fits around them. */
+static const size_t large_shares[] = {1024, 4096};
 
-/* Ties between lifetimes go to the larger buffer. */
-static double rank_lifetime(const placer *p, const item *it)
-{
-    (void)p;
-    return (double)(it->last - it->first) + (double)it->bytes * 0x1p-64;
-}
-
-static double rank_area(const placer *p, const item *it)
-{
-    (void)p;
-    return (double)it->bytes * (double)(it->last - it->first + 1);
-}
-
-/* What is live at the peak first: among themselves these fit exactly. In the order in which they
- * came or in which they go, so that what is left of them at another step lies at the bottom; the
- * others fill what is above, large ones first. */
-static double rank_peak(const placer *p, const item *it, double among_these)
-{
-    const bool at_peak = it->first <= p->peak && p->peak <= it->last;
-    return at_peak ? 0x1p80 * (1 + among_these) : (double)it->bytes;
-}
-
-static double rank_peak_came(const placer *p, const item *it)
-{
-    return rank_peak(p, it, p->steps - it->first);
-}
-
-static double rank_peak_goes(const placer *p, const item *it)
-{
-    return rank_peak(p, it, it->last);
-}
-
-static double rank_peak_lifetime(const placer *p, const item *it)
-{
-    return rank_peak(p, it, it->last - it->first);
-}
-
-typedef double rank_function(const placer *p, const item *it);
-
-enum { N_RANKS = 3 };
-static rank_function *const ranks[N_RANKS] = {rank_size, rank_lifetime, rank_area};
-static rank_function *const peak_ranks[N_RANKS] = {rank_peak_came, rank_peak_goes,
-                                                   rank_peak_lifetime};
-
-static bool live_together(const item *a, const item *b)
-{
-    return a->first <= b->last && b->first <= a->last;
-}
-
-/* The lowest gap between the placed buffers that live together with `it`. */
-static size_t first_fit(const placer *p, int32_t placed, const item *it)
-{
-    size_t offset = 0;
-    for (int32_t i = 0; i < placed; i++) {
-        const item *other = p->by_offset[i];
-        if (!live_together(it, other))
-            continue;
-        offset = bur__place_fit_chunk(offset, it->bytes, p->chunk_bytes);
-        if (offset + it->bytes <= other->offset)
-            break;
-        if (other->offset + other->bytes > offset)
-            offset = other->offset + other->bytes;
-    }
-    return bur__place_fit_chunk(offset, it->bytes, p->chunk_bytes);
-}
-
-static void insert(placer *p, int32_t placed, const item *it)
-{
-    int32_t at = placed;
-    while (at > 0 && p->by_offset[at - 1]->offset > it->offset)
-        at--;
-    memmove(p->by_offset + at + 1, p->by_offset + at, (size_t)(placed - at) * sizeof *p->by_offset);
-    p->by_offset[at] = it;
-}
-
-/* Places all buffers in the order of their ranks; returns the end of the highest. */
-static size_t place_by_rank(placer *p)
-{
-    size_t total = 0;
-    qsort(p->order, (size_t)p->count, sizeof *p->order, by_rank);
-    for (int32_t i = 0; i < p->count; i++) {
-        item *it = &p->order[i];
-        it->offset = first_fit(p, i, it);
-        insert(p, i, it);
-        if (it->offset + it->bytes > total)
-            total = it->offset + it->bytes;
-    }
-    return total;
-}
-
-/* Keeps the placement if it is the lowest so far; true once lowering it further would not show: a
- * two-thousandth above the bound. */
+/* Keeps the placement if it is the lowest so far; true once it is low enough. */
 static bool keep_lowest(const placer *p, size_t total, bur_placement *result, size_t *offsets)
 {
     if (total < result->total_bytes) {
         result->total_bytes = total;
         for (int32_t i = 0; i < p->count; i++)
-            offsets[p->order[i].index] = p->order[i].offset;
+            offsets[p->items[i].index] = p->items[i].offset;
     }
-    const size_t bound = result->lower_bound_bytes;
-    return result->total_bytes - bound <= bound / NEAR_ENOUGH;
+    return result->total_bytes <= p->goal_bytes;
 }
 
-/* Rounds of variations: so many that the work stays near that of a few hundred small plans. */
-static int32_t variation_rounds(int32_t count)
+static bool try_first_fit(placer *p, bur_placement *result, size_t *offsets)
 {
-    const int64_t work = (int64_t)count * count;
-    const int64_t rounds = MAX_VARIATION_WORK / work;
-    return rounds > MAX_VARIATIONS ? MAX_VARIATIONS : (int32_t)rounds;
-}
-
-/* True once the placement cannot be lowered. */
-static bool try_ranks(placer *p, rank_function *const *functions, bur_placement *result,
-                      size_t *offsets)
-{
-    for (int32_t k = 0; k < N_RANKS; k++) {
-        for (int32_t i = 0; i < p->count; i++)
-            p->order[i].rank = functions[k](p, &p->order[i]);
-        if (keep_lowest(p, place_by_rank(p), result, offsets))
+    for (int32_t k = 0; k < BUR_PLACE_RANKS; k++) {
+        for (int32_t i = 0; i < p->count; i++) {
+            p->order[i] = &p->items[i];
+            p->items[i].rank = bur__place_ranks[k](p, &p->items[i]);
+        }
+        bur__place_sort(p->order, p->count);
+        if (keep_lowest(p, bur__place_first_fit(p, 0), result, offsets))
             return true;
     }
     return false;
 }
 
-static bool try_skyline(placer *p, bur_placement *result, size_t *offsets)
+static int64_t search_work(int32_t searched)
 {
-    const int32_t rounds = variation_rounds(p->count);
-    for (int32_t round = 0; round < rounds; round++)
-        if (keep_lowest(p, bur__place_skyline(p, round), result, offsets))
-            return true;
-    return false;
+    const int64_t work = (int64_t)searched * MAX_WORK_PER_BUFFER;
+    return work < MAX_WORK ? work : MAX_WORK;
 }
 
-/* The orders themselves, then the skyline with seeded choices: of few buffers it tries so many that
- * it goes before the orders by the peak, which need no tries. */
-static void search(placer *p, bur_placement *result, size_t *offsets)
+static bur_status search(placer *p, bur_placement *result, size_t *offsets)
 {
-    if (try_ranks(p, ranks, result, offsets))
-        return;
-    if (p->count <= FEW) {
-        if (!try_skyline(p, result, offsets))
-            try_ranks(p, peak_ranks, result, offsets);
-    } else if (!try_ranks(p, peak_ranks, result, offsets)) {
-        try_skyline(p, result, offsets);
+    if (try_first_fit(p, result, offsets))
+        return BUR_OK;
+    for (size_t k = 0; k < sizeof large_shares / sizeof *large_shares; k++) {
+        size_t total = 0;
+        const int32_t before = p->searched;
+        while (p->searched < p->count &&
+               p->items[p->searched].bytes > result->lower_bound_bytes / large_shares[k])
+            p->searched++;
+        if (p->searched == before)
+            continue;
+        BUR_TRY(bur__place_climb(p, search_work(p->searched), &total));
+        for (int32_t i = p->searched; i < p->count; i++)
+            p->order[i] = &p->items[i];
+        if (total < result->total_bytes &&
+            keep_lowest(p, bur__place_first_fit(p, p->searched), result, offsets))
+            break;
     }
+    return BUR_OK;
 }
 
 /* Sums of live bytes by sweeping over the changes at each step. */
@@ -213,6 +112,26 @@ static bur_status fill_items(item *items, const bur_interval *buffers, int32_t c
     return BUR_OK;
 }
 
+static int larger_first(const void *left, const void *right)
+{
+    const item *a = left, *b = right;
+    if (a->bytes != b->bytes)
+        return a->bytes < b->bytes ? 1 : -1;
+    return a->index < b->index ? -1 : a->index > b->index;
+}
+
+static bur_status place(placer *p, bur_placement *result, const bur_interval *buffers,
+                        size_t alignment, size_t *offsets)
+{
+    BUR_TRY(fill_items(p->items, buffers, p->count, alignment));
+    qsort(p->items, (size_t)p->count, sizeof *p->items, larger_first);
+    BUR_TRY(find_lower_bound(result, p->context, p->items, p->count));
+    result->total_bytes = SIZE_MAX;
+    p->peak = result->peak_step;
+    p->goal_bytes = result->lower_bound_bytes + result->lower_bound_bytes / NEAR_ENOUGH;
+    return search(p, result, offsets);
+}
+
 bur_status bur__place(bur_placement *out, bur_context *context, const bur_interval *buffers,
                       int32_t count, size_t alignment, size_t chunk_bytes, size_t *offsets)
 {
@@ -221,25 +140,26 @@ bur_status bur__place(bur_placement *out, bur_context *context, const bur_interv
         *out = result;
         return BUR_OK;
     }
-    placer p = {.count = count, .chunk_bytes = chunk_bytes};
-    p.order = bur_alloc_array(context, (size_t)count, sizeof *p.order);
-    p.by_offset = bur_alloc_array(context, (size_t)count, sizeof *p.by_offset);
+    const size_t n = (size_t)count;
+    placer p = {.context = context, .count = count, .chunk_bytes = chunk_bytes};
     for (int32_t i = 0; i < count; i++)
         p.steps = buffers[i].last + 1 > p.steps ? buffers[i].last + 1 : p.steps;
-    p.heights = bur_alloc_array(context, (size_t)p.steps, sizeof *p.heights);
-    bur_status status =
-        p.order == NULL || p.by_offset == NULL || p.heights == NULL ? BUR_E_NOMEM : BUR_OK;
-    if (status == BUR_OK)
-        status = fill_items(p.order, buffers, count, alignment);
-    if (status == BUR_OK)
-        status = find_lower_bound(&result, context, p.order, count);
-    result.total_bytes = SIZE_MAX;
-    p.peak = result.peak_step;
-    if (status == BUR_OK)
-        search(&p, &result, offsets);
+    p.items = bur_alloc_array(context, n, sizeof *p.items);
+    p.order = bur_alloc_array(context, n, 2 * sizeof *p.order);
+    p.by_offset = bur_alloc_array(context, n, sizeof *p.by_offset);
+    p.sections = bur_alloc_array(context, (size_t)p.steps, sizeof *p.sections);
+    p.section_of = bur_alloc_array(context, (size_t)p.steps, sizeof *p.section_of);
+    bur_status status = BUR_E_NOMEM;
+    if (p.items != NULL && p.order != NULL && p.by_offset != NULL && p.sections != NULL &&
+        p.section_of != NULL) {
+        p.waiting = p.order + n;
+        status = place(&p, &result, buffers, alignment, offsets);
+    }
+    bur_free(context, p.items);
     bur_free(context, p.order);
     bur_free(context, p.by_offset);
-    bur_free(context, p.heights);
+    bur_free(context, p.sections);
+    bur_free(context, p.section_of);
     if (status == BUR_OK)
         *out = result;
     return status;

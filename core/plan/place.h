@@ -20,9 +20,8 @@ typedef struct bur_placement {
 /* Gives each of `count` buffers an offset (a multiple of `alignment`, a power of two) such that no
  * two that are live at once overlap, and none crosses a multiple of chunk_bytes (0: no chunks; else
  * a multiple of the alignment and at least the largest buffer). Ties go to the lower index, so the
- * result repeats. Best of two greedy first fits, by size and by lifetime: Pisarchyk and Lee,
- * "Efficient memory management for deep neural net inference", 2020; both orders are needed
- * (reference: MobileNetV2). BUR_E_NOMEM, BUR_E_RANGE if the sum of bytes overflows. */
+ * result repeats: searches end by a count of comparisons, never by a clock. BUR_E_NOMEM,
+ * BUR_E_RANGE if the sum of bytes overflows. */
 bur_status bur__place(bur_placement *out, bur_context *context, const bur_interval *buffers,
                       int32_t count, size_t alignment, size_t chunk_bytes, size_t *offsets);
 

@@ -1,92 +1,120 @@
-/* Placement from the ground up: the lowest stretch of the skyline takes the best buffer that fits
- * its time, or is raised to its lower neighbour if none does. */
+/* Placement from the ground up: the lowest stretch of the skyline takes the first buffer in the
+ * order that lives within its time, or is raised to its lower neighbour if none does. */
 #include "place_search.h"
 
 #include <string.h>
 
-size_t bur__place_fit_chunk(size_t offset, size_t bytes, size_t chunk_bytes)
+/* A section ends where a buffer goes after one came: what is live then holds all that is live in
+ * the steps before, back to the last such end. */
+void bur__place_sections(placer *p)
 {
-    if (chunk_bytes == 0 || offset % chunk_bytes + bytes <= chunk_bytes)
-        return offset;
-    return (offset / chunk_bytes + 1) * chunk_bytes;
-}
-
-/* A number in [0, 1) that belongs to a buffer in a round. */
-static double chance(int32_t index, int32_t round)
-{
-    uint32_t word[4];
-    bur_philox(word, (const uint32_t[]){(uint32_t)index, (uint32_t)round, 0, 0},
-               (const uint32_t[]){0x706c6163u /* "plac" */, 0});
-    return (double)bur_uniform(word[0]);
-}
-
-/* The leftmost lowest stretch [*from, *to] of equal height. */
-static void lowest_stretch(const placer *p, int32_t *from, int32_t *to)
-{
-    int32_t lowest = 0;
-    for (int32_t t = 1; t < p->steps; t++)
-        if (p->heights[t] < p->heights[lowest])
-            lowest = t;
-    *from = *to = lowest;
-    while (*to + 1 < p->steps && p->heights[*to + 1] == p->heights[lowest])
-        (*to)++;
-}
-
-/* The unplaced buffer of the highest rank that lives within the stretch, NULL if none does. */
-static item *best_within(const placer *p, int32_t from, int32_t to)
-{
-    item *best = NULL;
-    for (int32_t i = 0; i < p->count; i++) {
-        item *it = &p->order[i];
-        if (it->placed || it->first < from || it->last > to)
-            continue;
-        if (best == NULL || it->rank > best->rank ||
-            (it->rank == best->rank && it->index < best->index))
-            best = it;
+    enum { COMES = 1, GOES = 2 };
+    int32_t *map = p->section_of;
+    memset(map, 0, (size_t)p->steps * sizeof *map);
+    for (int32_t i = 0; i < p->searched; i++) {
+        map[p->items[i].first] |= COMES;
+        map[p->items[i].last] |= GOES;
     }
-    return best;
+    bool came = false;
+    p->n_sections = 0;
+    for (int32_t t = 0; t < p->steps; t++) {
+        const int32_t mark = map[t];
+        came |= (mark & COMES) != 0;
+        map[t] = came ? p->n_sections : p->n_sections - 1;
+        if (came && (mark & GOES) != 0) {
+            p->sections[p->n_sections++].live_bytes = 0;
+            came = false;
+        }
+    }
+    for (int32_t i = 0; i < p->searched; i++) {
+        item *it = &p->items[i];
+        it->from = map[it->first];
+        it->to = map[it->last];
+        for (int32_t s = it->from; s <= it->to; s++)
+            p->sections[s].live_bytes += it->bytes;
+    }
 }
 
-static void raise(placer *p, int32_t from, int32_t to)
+/* The leftmost lowest stretch [*from, *to] of equal height. What is complete is infinitely high. */
+static void lowest_stretch(placer *p, int32_t *from, int32_t *to)
 {
-    const size_t left = from > 0 ? p->heights[from - 1] : SIZE_MAX;
-    const size_t right = to + 1 < p->steps ? p->heights[to + 1] : SIZE_MAX;
+    const section *sections = p->sections;
+    int32_t lowest = 0, end = 0;
+    for (int32_t s = 1; s < p->n_sections; s++)
+        if (sections[s].height < sections[lowest].height)
+            lowest = s;
+    for (end = lowest; end + 1 < p->n_sections; end++)
+        if (sections[end + 1].height != sections[lowest].height)
+            break;
+    *from = lowest;
+    *to = end;
+    p->work += p->n_sections / 4;
+}
+
+/* The first waiting buffer that lives within the stretch; `waiting` if none does. */
+static int32_t first_within(placer *p, int32_t waiting, int32_t from, int32_t to)
+{
+    int32_t i = 0;
+    while (i < waiting && (p->waiting[i]->from < from || p->waiting[i]->to > to))
+        i++;
+    p->work += i;
+    return i;
+}
+
+/* Raises the stretch to its lower neighbour; false if what waits there will end above `most`. */
+static bool raise(placer *p, int32_t from, int32_t to, size_t most)
+{
+    section *sections = p->sections;
+    const size_t left = from > 0 ? sections[from - 1].height : SIZE_MAX;
+    const size_t right = to + 1 < p->n_sections ? sections[to + 1].height : SIZE_MAX;
     const size_t height = left < right ? left : right;
-    for (int32_t t = from; t <= to; t++)
-        p->heights[t] = height;
-}
-
-/* Long lives first, or many bytes first; with chance, a mixture that differs from round to round.
- */
-static void rank(placer *p, int32_t round)
-{
-    for (int32_t i = 0; i < p->count; i++) {
-        item *it = &p->order[i];
-        const double life = (double)(it->last - it->first + 1), bytes = (double)it->bytes;
-        const double base = round % 2 == 0 ? life + bytes * 0x1p-64 : bytes;
-        it->rank = round < 2 ? base : base * (0.3 + chance(it->index, round));
-        it->placed = false;
+    for (int32_t s = from; s <= to; s++) {
+        if (height > most || sections[s].rest_bytes > most - height)
+            return false;
+        sections[s].height = height;
     }
+    return true;
 }
 
-size_t bur__place_skyline(placer *p, int32_t round)
+/* Sets `it` down at its offset; false if what waits above it will end above `most`. */
+static bool set_down(placer *p, const item *it, size_t most)
+{
+    const size_t top = it->offset + it->bytes;
+    for (int32_t s = it->from; s <= it->to; s++) {
+        section *at = &p->sections[s];
+        at->rest_bytes -= it->bytes;
+        if (top > most || at->rest_bytes > most - top)
+            return false;
+        at->height = at->rest_bytes > 0 ? top : SIZE_MAX;
+    }
+    return true;
+}
+
+size_t bur__place_skyline(placer *p, size_t most)
 {
     size_t total = 0;
-    rank(p, round);
-    memset(p->heights, 0, (size_t)p->steps * sizeof *p->heights);
-    for (int32_t left = p->count; left > 0;) {
+    for (int32_t s = 0; s < p->n_sections; s++) {
+        section *at = &p->sections[s];
+        at->rest_bytes = at->live_bytes;
+        at->height = at->rest_bytes > 0 ? 0 : SIZE_MAX;
+    }
+    memcpy(p->waiting, p->order, (size_t)p->searched * sizeof(item *));
+    for (int32_t waiting = p->searched; waiting > 0;) {
         int32_t from = 0, to = 0;
         lowest_stretch(p, &from, &to);
-        item *it = best_within(p, from, to);
-        if (it == NULL) {
-            raise(p, from, to);
+        const int32_t next = first_within(p, waiting, from, to);
+        if (next == waiting) {
+            if (!raise(p, from, to, most))
+                return SIZE_MAX;
             continue;
         }
-        it->offset = bur__place_fit_chunk(p->heights[from], it->bytes, p->chunk_bytes);
-        it->placed = true;
-        left--;
-        for (int32_t t = it->first; t <= it->last; t++)
-            p->heights[t] = it->offset + it->bytes;
+        item *it = p->waiting[next];
+        waiting--;
+        memmove(p->waiting + next, p->waiting + next + 1,
+                (size_t)(waiting - next) * sizeof(item *));
+        it->offset = bur__place_fit_chunk(p->sections[from].height, it->bytes, p->chunk_bytes);
+        if (!set_down(p, it, most))
+            return SIZE_MAX;
         if (it->offset + it->bytes > total)
             total = it->offset + it->bytes;
     }

@@ -1,0 +1,66 @@
+/* Placement one by one, each buffer into the lowest gap. */
+#include "place_search.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static int by_rank(const void *left, const void *right)
+{
+    const item *a = *(item *const *)left, *b = *(item *const *)right;
+    if (a->rank != b->rank)
+        return a->rank < b->rank ? 1 : -1;
+    return a->index < b->index ? -1 : a->index > b->index;
+}
+
+void bur__place_sort(item **order, int32_t count)
+{
+    qsort(order, (size_t)count, sizeof(item *), by_rank);
+}
+
+size_t bur__place_fit_chunk(size_t offset, size_t bytes, size_t chunk_bytes)
+{
+    if (chunk_bytes == 0 || offset % chunk_bytes + bytes <= chunk_bytes)
+        return offset;
+    return (offset / chunk_bytes + 1) * chunk_bytes;
+}
+
+/* The lowest gap between the placed buffers that live together with `it`. */
+static size_t lowest_gap(const placer *p, int32_t n_placed, const item *it)
+{
+    size_t offset = 0;
+    for (int32_t i = 0; i < n_placed; i++) {
+        const placed *other = &p->by_offset[i];
+        if (it->first > other->last || other->first > it->last)
+            continue;
+        offset = bur__place_fit_chunk(offset, it->bytes, p->chunk_bytes);
+        if (offset + it->bytes <= other->offset)
+            break;
+        if (other->end > offset)
+            offset = other->end;
+    }
+    return bur__place_fit_chunk(offset, it->bytes, p->chunk_bytes);
+}
+
+static void insert(placer *p, int32_t n_placed, const item *it)
+{
+    int32_t at = n_placed;
+    while (at > 0 && p->by_offset[at - 1].offset > it->offset)
+        at--;
+    memmove(p->by_offset + at + 1, p->by_offset + at,
+            (size_t)(n_placed - at) * sizeof *p->by_offset);
+    p->by_offset[at] = (placed){it->offset, it->offset + it->bytes, it->first, it->last};
+}
+
+size_t bur__place_first_fit(placer *p, int32_t from)
+{
+    size_t total = 0;
+    for (int32_t i = 0; i < p->count; i++) {
+        item *it = p->order[i];
+        if (i >= from)
+            it->offset = lowest_gap(p, i, it);
+        insert(p, i, it);
+        if (it->offset + it->bytes > total)
+            total = it->offset + it->bytes;
+    }
+    return total;
+}
