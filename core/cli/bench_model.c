@@ -87,6 +87,7 @@ static bur_status prepare(stepping *s)
         .mode = s->what->infer ? BUR_PREDICT : BUR_TRAIN,
         .loss = BUR_LOSS_CROSS_ENTROPY,
         .optimizer = bur_optimizer_default(BUR_ADAM),
+        .early_update = true,
         .recompute = s->what->infer ? 0 : (float)s->what->recompute,
     };
     const bur_target target = bur_device_target(s->device);

@@ -48,6 +48,7 @@ struct bur_graph {
     int32_t n_forward;         /* nodes up to the loss; the rest are gradients and updates */
     int32_t n_recomputed;      /* nodes that compute a forward value once more */
     double recomputed_share;   /* of the step's work */
+    bool early_update;         /* gradients are read by the optimizer alone, within the pass */
     int32_t recipe_node;       /* the node being emitted or differentiated */
     int32_t recipe_parameters; /* how many the recipe has */
 
@@ -73,8 +74,9 @@ bur_status bur__graph_fuse(bur_graph *graph);          /* fused rows for sequenc
 bur_status bur__graph_loss(bur_graph *graph);          /* loss and totals */
 bur_status bur__graph_differentiate(bur_graph *graph); /* gradients of the parameters */
 bur_status bur__graph_update(bur_graph *graph);        /* accumulation and optimizer */
-bur_status bur__graph_recompute(bur_graph *graph);     /* forward values dropped, made again */
-bur_status bur__graph_share(bur_graph *graph);         /* views and in-place results */
+bur_status bur__graph_hoist(bur_graph *graph, int32_t first_row); /* updates into the backward */
+bur_status bur__graph_recompute(bur_graph *graph); /* forward values dropped, made again */
+bur_status bur__graph_share(bur_graph *graph);     /* views and in-place results */
 
 /* The nodes between which each value's memory is live, for values that are their own memory: from
  * the node that writes it (0 for what is written before the step) to the last that reads it, or

@@ -29,6 +29,7 @@ typedef struct recompute {
     int32_t *memory;                        /* of each value, before sharing */
     int32_t *root;                          /* of each value: through views */
     int32_t *last_forward, *first_backward; /* readers of each root; -1, n_nodes without */
+    int32_t *updated_at;                    /* first node that updates a root; n_nodes without */
     bool *dropped;                          /* roots */
     bool *banned;                           /* roots whose drop brought nothing */
     int32_t *again;                         /* second computation of each value, -1 */
@@ -64,6 +65,15 @@ static bool is_repeatable(const recompute *r, const bur_graph_node *node)
     return true;
 }
 
+/* Whether a node finds its parameters as they were until before node `at`. */
+static bool finds_parameters(const recompute *r, const bur_graph_node *node, int32_t at)
+{
+    for (int32_t i = 0; i < node->n_inputs; i++)
+        if (r->updated_at[r->root[input_of(r, node, i)]] < at)
+            return false;
+    return true;
+}
+
 /* Whether a value must be computed again to be read in the backward pass: it was dropped, or no
  * backward node keeps it. */
 static bool is_gone(const recompute *r, int32_t value)
@@ -81,16 +91,20 @@ static void find_readers(recompute *r)
         const bool view = producer >= 0 && (bur_op_get(r->nodes[producer].op)->flags & BUR_OP_VIEW);
         r->root[v] = view ? r->root[input_of(r, &r->nodes[producer], 0)] : v;
         r->last_forward[v] = -1;
-        r->first_backward[v] = r->n_nodes;
+        r->first_backward[v] = r->updated_at[v] = r->n_nodes;
     }
-    for (int32_t i = r->n_nodes - 1; i >= 0; i--)
+    for (int32_t i = r->n_nodes - 1; i >= 0; i--) {
+        const bur_call call = {.op = r->nodes[i].op, .attr = &r->nodes[i].attr};
         for (int32_t j = 0; j < r->nodes[i].n_inputs; j++) {
             const int32_t root = r->root[input_of(r, &r->nodes[i], j)];
+            if (bur_op_changes(&call, j))
+                r->updated_at[root] = i;
             if (i >= graph->n_forward)
                 r->first_backward[root] = i;
             else if (r->last_forward[root] < i)
                 r->last_forward[root] = i;
         }
+    }
 }
 
 /* ---- computing again ---- */
@@ -289,7 +303,8 @@ static bur_status cost_of_value(recompute *r, int32_t value, double *cost)
     *cost = 0;
     BUR_TRY(find_makers(r, value));
     for (int32_t i = 0; i < r->n_pending; i++) {
-        if (!is_repeatable(r, &r->nodes[r->pending[i]])) {
+        const bur_graph_node *node = &r->nodes[r->pending[i]];
+        if (!is_repeatable(r, node) || !finds_parameters(r, node, r->first_backward[value])) {
             *cost = -1;
             return BUR_OK;
         }
@@ -390,6 +405,7 @@ static bur_status allocate(recompute *r)
         {(void **)&r->root, n, sizeof *r->root},
         {(void **)&r->last_forward, n, sizeof *r->last_forward},
         {(void **)&r->first_backward, n, sizeof *r->first_backward},
+        {(void **)&r->updated_at, n, sizeof *r->updated_at},
         {(void **)&r->dropped, n, sizeof *r->dropped},
         {(void **)&r->banned, n, sizeof *r->banned},
         {(void **)&r->again, n, sizeof *r->again},
@@ -406,9 +422,10 @@ static bur_status allocate(recompute *r)
 
 static void release(recompute *r)
 {
-    void *const arrays[] = {r->nodes,          r->memory,     r->root,    r->last_forward,
-                            r->first_backward, r->dropped,    r->banned,  r->again,
-                            r->marked,         r->candidates, r->pending, r->origin};
+    void *const arrays[] = {r->nodes,          r->memory,     r->root,       r->last_forward,
+                            r->first_backward, r->updated_at, r->dropped,    r->banned,
+                            r->again,          r->marked,     r->candidates, r->pending,
+                            r->origin};
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
         bur_free(r->graph->context, arrays[i]);
 }

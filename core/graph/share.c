@@ -10,7 +10,8 @@ static void find_last_uses(const bur_graph *graph, int32_t *last_use)
         for (int32_t j = 0; j < graph->nodes[i].n_inputs; j++)
             last_use[graph->inputs[graph->nodes[i].first_input + j]] = i;
     for (int32_t i = 0; i < graph->n_values; i++)
-        if (i == graph->output || i == graph->result || graph->values[i].is_parameter_gradient)
+        if (i == graph->output || i == graph->result ||
+            (graph->values[i].is_parameter_gradient && !graph->early_update))
             last_use[i] = graph->n_nodes;
 }
 

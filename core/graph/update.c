@@ -1,8 +1,14 @@
-/* The update list: gradients added up over micro-batches, then one multi-tensor optimizer step. */
+/* The update list: gradients added up over micro-batches, then multi-tensor optimizer rows: one at
+ * the end of the step, or several within the backward pass (hoist.c). */
 #include "graph.h"
 #include "recipe.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
+
+/* Rows that take gradients early wait until they have this much to do: each costs a launch, and
+ * what waits takes memory. */
+enum { MOST_GROUPS = 16, LEAST_GROUP_BYTES = 1 << 20 };
 
 /* The optimizer's row and how many state tensors it keeps per parameter. */
 static const struct {
@@ -13,6 +19,21 @@ static const struct {
     BUR_OPTIMIZER_MAP(ROW)
 #undef ROW
 };
+
+/* A parameter with a gradient. */
+typedef struct taken {
+    int32_t parameter;
+    int32_t first_state; /* its slots follow each other */
+    int32_t complete_at; /* the node that gives its gradient */
+} taken;
+
+typedef struct update {
+    bur_graph *graph;
+    taken *order; /* in which rows take them */
+    int32_t count;
+    int32_t scale;   /* value of the factor that clips, -1 */
+    int32_t *inputs; /* room for those of a row of all */
+} update;
 
 /* A persistent gradient; the micro-batch's own is added into it. */
 static bur_status keep_gradient(bur_graph *graph, int32_t parameter)
@@ -35,91 +56,148 @@ static bool is_penalized(const bur_graph *graph, int32_t parameter)
 }
 
 /* The factor that clips the gradients; -1 where they are not clipped by their norm. */
-static bur_status add_norm(bur_graph *graph, int32_t *inputs, int32_t *scale)
+static bur_status add_norm(update *u)
 {
-    int32_t count = 0;
-    *scale = -1;
-    for (int32_t i = 0; i < graph->recipe_parameters; i++)
-        if (graph->gradients[i] >= 0)
-            inputs[count++] = graph->gradients[i];
+    const bur_graph *graph = u->graph;
     const bur_attr attr = {.optimizer = {.clip_norm = graph->options.optimizer.attr.clip_norm}};
-    if (count == 0 || attr.optimizer.clip_norm == 0)
+    u->scale = -1;
+    if (u->count == 0 || attr.optimizer.clip_norm == 0)
         return BUR_OK;
-    return bur__graph_add_node(graph, BUR_OP_global_norm, &attr, inputs, count, 1, scale);
+    for (int32_t k = 0; k < u->count; k++)
+        u->inputs[k] = graph->gradients[u->order[k].parameter];
+    return bur__graph_add_node(u->graph, BUR_OP_global_norm, &attr, u->inputs, u->count, 1,
+                               &u->scale);
+}
+
+/* Inputs of one row over parameters order[first..last), those that are penalized or not, or all:
+ * scalars, the norm's factor if any, then parameter, gradient and state of each. 0 if there is
+ * none.
+ */
+static int32_t optimizer_inputs(const update *u, int32_t first, int32_t last, bool penalized,
+                                bool both)
+{
+    const bur_graph *graph = u->graph;
+    const int32_t slots = optimizers[graph->options.optimizer.kind].slots;
+    int32_t n = 0;
+    u->inputs[n++] = graph->scalars;
+    if (u->scale >= 0)
+        u->inputs[n++] = u->scale;
+    const int32_t none = n;
+    for (int32_t k = first; k < last; k++) {
+        const int32_t i = u->order[k].parameter;
+        if (!both && is_penalized(graph, i) != penalized)
+            continue;
+        u->inputs[n++] = graph->parameters[i];
+        u->inputs[n++] = graph->gradients[i];
+        for (int32_t slot = 0; slot < slots; slot++)
+            u->inputs[n++] = u->order[k].first_state + slot;
+    }
+    return n > none ? n : 0;
 }
 
 /* Averages follow the parameters that were just changed. */
-static bur_status add_average(bur_graph *graph, int32_t *inputs)
+static bur_status add_average(const update *u, int32_t first, int32_t last)
 {
+    bur_graph *graph = u->graph;
     const bur_attr attr = {.optimizer = {.ema = graph->options.optimizer.attr.ema}};
     int32_t count = 0;
-    inputs[count++] = graph->scalars;
-    for (int32_t i = 0; i < graph->recipe_parameters; i++)
-        if (graph->gradients[i] >= 0 && graph->averages[i] >= 0) {
-            inputs[count++] = graph->averages[i];
-            inputs[count++] = graph->parameters[i];
-        }
-    return count == 1
-               ? BUR_OK
-               : bur__graph_add_node(graph, BUR_OP_moving_average, &attr, inputs, count, 0, NULL);
+    u->inputs[count++] = graph->scalars;
+    for (int32_t k = first; k < last; k++) {
+        const int32_t i = u->order[k].parameter;
+        if (graph->averages[i] < 0)
+            continue;
+        u->inputs[count++] = graph->averages[i];
+        u->inputs[count++] = graph->parameters[i];
+    }
+    return count == 1 ? BUR_OK
+                      : bur__graph_add_node(graph, BUR_OP_moving_average, &attr, u->inputs, count,
+                                            0, NULL);
 }
 
-/* Optimizer inputs: scalars, the norm's factor if any, then parameter, gradient and state of each
- * parameter that has a gradient and is penalized or not, or of both kinds. */
-static bur_status optimizer_inputs(bur_graph *graph, bool penalized, bool both, int32_t scale,
-                                   int32_t *inputs, int32_t *count)
+/* One row for all these parameters; with a penalty or decay two, one of them without. */
+static bur_status add_rows(const update *u, int32_t first, int32_t last)
 {
-    const int32_t slots = optimizers[graph->options.optimizer.kind].slots;
-    int32_t n = 0;
-    inputs[n++] = graph->scalars;
-    if (scale >= 0)
-        inputs[n++] = scale;
-    const int32_t first = n;
-    for (int32_t i = 0; i < graph->recipe_parameters; i++) {
-        if (graph->gradients[i] < 0 || (!both && is_penalized(graph, i) != penalized))
+    const bur_optimizer *optimizer = &u->graph->options.optimizer;
+    const bur_op row = optimizers[optimizer->kind].op;
+    bur_attr attr = {.optimizer = optimizer->attr};
+    attr.optimizer.ema = 0; /* a row of its own */
+    const bool both =
+        attr.optimizer.l1 == 0 && attr.optimizer.l2 == 0 && attr.optimizer.weight_decay == 0;
+    for (int penalized = 1; penalized >= (both ? 1 : 0); penalized--) {
+        if (!penalized)
+            attr.optimizer.l1 = attr.optimizer.l2 = attr.optimizer.weight_decay = 0;
+        const int32_t count = optimizer_inputs(u, first, last, penalized != 0, both);
+        if (count > 0)
+            BUR_TRY(bur__graph_add_node(u->graph, row, &attr, u->inputs, count, 0, NULL));
+    }
+    return add_average(u, first, last);
+}
+
+static size_t gradient_bytes(const update *u, int32_t k)
+{
+    const bur_graph *graph = u->graph;
+    return bur_desc_bytes(&graph->values[graph->parameters[u->order[k].parameter]].desc);
+}
+
+/* Rows for all parameters at once, or for groups of them as their gradients are complete. */
+static bur_status add_groups(const update *u)
+{
+    size_t all = 0, bytes = 0;
+    for (int32_t k = 0; k < u->count; k++)
+        all += gradient_bytes(u, k);
+    size_t least = u->graph->early_update ? all / MOST_GROUPS : all;
+    if (least < LEAST_GROUP_BYTES)
+        least = LEAST_GROUP_BYTES;
+    for (int32_t first = 0, last = 1; last <= u->count; last++) {
+        bytes += gradient_bytes(u, last - 1);
+        if (bytes < least && last < u->count)
             continue;
-        const bur_desc desc = graph->values[graph->parameters[i]].desc;
-        inputs[n++] = graph->parameters[i];
-        inputs[n++] = graph->gradients[i];
-        for (int32_t slot = 0; slot < slots; slot++) {
+        BUR_TRY(add_rows(u, first, last));
+        first = last;
+        bytes = 0;
+    }
+    return BUR_OK;
+}
+
+static int by_time(const void *a, const void *b)
+{
+    const taken *x = a, *y = b;
+    return x->complete_at != y->complete_at ? (x->complete_at < y->complete_at ? -1 : 1)
+                                            : x->parameter - y->parameter;
+}
+
+/* Lists the parameters that are trained and gives them their state, in the recipe's order: plans of
+ * one recipe agree on the places of their state. */
+static bur_status list_parameters(update *u)
+{
+    bur_graph *graph = u->graph;
+    for (int32_t i = 0; i < graph->recipe_parameters; i++) {
+        if (graph->gradients[i] < 0)
+            continue;
+        taken *t = &u->order[u->count++];
+        *t = (taken){i, graph->n_values, graph->values[graph->gradients[i]].producer};
+        for (int32_t slot = 0; slot < optimizers[graph->options.optimizer.kind].slots; slot++) {
+            const bur_desc desc = graph->values[graph->parameters[i]].desc;
             int32_t state = -1;
             BUR_TRY(bur__graph_add_value(graph, GRAPH_STATE, &desc, &state));
             graph->values[state].parameter = i;
             graph->values[state].slot = slot;
-            inputs[n++] = state;
         }
     }
-    *count = n > first ? n : 0;
+    if (graph->early_update)
+        qsort(u->order, (size_t)u->count, sizeof *u->order, by_time);
     return BUR_OK;
 }
 
-/* One row for all parameters; with a penalty or decay two, one of them without. */
-static bur_status add_optimizer(bur_graph *graph, int32_t *inputs)
+static bur_status add_update(update *u)
 {
-    const bur_optimizer *optimizer = &graph->options.optimizer;
-    const bur_op row = optimizers[optimizer->kind].op;
-    bur_attr attr = {.optimizer = optimizer->attr};
-    attr.optimizer.ema = 0; /* a row of its own */
-    int32_t scale = -1;
-    BUR_TRY(add_norm(graph, inputs, &scale));
-    const bool both =
-        attr.optimizer.l1 == 0 && attr.optimizer.l2 == 0 && attr.optimizer.weight_decay == 0;
-    for (int penalized = 1; penalized >= (both ? 1 : 0); penalized--) {
-        int32_t count = 0;
-        if (!penalized)
-            attr.optimizer.l1 = attr.optimizer.l2 = attr.optimizer.weight_decay = 0;
-        BUR_TRY(optimizer_inputs(graph, penalized != 0, both, scale, inputs, &count));
-        if (count > 0)
-            BUR_TRY(bur__graph_add_node(graph, row, &attr, inputs, count, 0, NULL));
-    }
-    return add_average(graph, inputs);
+    BUR_TRY(list_parameters(u));
+    BUR_TRY(add_norm(u));
+    return add_groups(u);
 }
 
-bur_status bur__graph_update(bur_graph *graph)
+static bur_status keep_gradients(bur_graph *graph)
 {
-    const bur_optimizer *optimizer = &graph->options.optimizer;
-    if ((unsigned)optimizer->kind >= BUR_OPTIMIZER_COUNT)
-        return bur_fail(BUR_E_ARG, "optimizer %d is unknown", (int)optimizer->kind);
     for (int32_t i = 0; i < graph->recipe_parameters; i++) {
         if (graph->gradients[i] < 0)
             continue;
@@ -128,12 +206,27 @@ bur_status bur__graph_update(bur_graph *graph)
         else
             graph->values[graph->gradients[i]].is_parameter_gradient = true;
     }
-    const size_t most =
-        2 + (size_t)graph->recipe_parameters * (2 + (size_t)optimizers[optimizer->kind].slots);
-    int32_t *inputs = bur_alloc_array(graph->context, most, sizeof *inputs);
-    if (inputs == NULL)
-        return BUR_E_NOMEM;
-    const bur_status status = add_optimizer(graph, inputs);
-    bur_free(graph->context, inputs);
+    return BUR_OK;
+}
+
+bur_status bur__graph_update(bur_graph *graph)
+{
+    const bur_optimizer *optimizer = &graph->options.optimizer;
+    if ((unsigned)optimizer->kind >= BUR_OPTIMIZER_COUNT)
+        return bur_fail(BUR_E_ARG, "optimizer %d is unknown", (int)optimizer->kind);
+    graph->early_update =
+        graph->options.early_update && !graph->options.accumulate && optimizer->attr.clip_norm == 0;
+    BUR_TRY(keep_gradients(graph));
+    const size_t n = (size_t)graph->recipe_parameters,
+                 most = 2 + n * (2 + (size_t)optimizers[optimizer->kind].slots);
+    const int32_t first_row = graph->n_nodes;
+    update u = {.graph = graph,
+                .order = bur_alloc_array(graph->context, n, sizeof *u.order),
+                .inputs = bur_alloc_array(graph->context, most, sizeof *u.inputs)};
+    bur_status status = u.order == NULL || u.inputs == NULL ? BUR_E_NOMEM : add_update(&u);
+    bur_free(graph->context, u.order);
+    bur_free(graph->context, u.inputs);
+    if (status == BUR_OK && graph->early_update)
+        status = bur__graph_hoist(graph, first_row);
     return status;
 }

@@ -407,6 +407,8 @@ bur_status bur_session_read_gradient(bur_session *session, int32_t parameter, vo
     if (parameter < 0 || parameter >= graph->recipe_parameters || graph->gradients[parameter] < 0)
         return bur_fail(BUR_E_ARG, "parameter %" PRId32 " has no gradient in this session",
                         parameter);
+    if (graph->early_update)
+        return bur_fail(BUR_E_STATE, "the optimizer took this session's gradients (early_update)");
     const int32_t value = graph->gradients[parameter];
     return read_value(session, value, data, value_bytes(session, value));
 }

@@ -116,6 +116,7 @@ bur_status bur__fit_levers(bur_fit_options *options, const bur_recipe *recipe,
                                      .loss_attr = options->loss_attr,
                                      .class_weights = options->class_weights,
                                      .optimizer = options->optimizer,
+                                     .early_update = true,
                                      .recompute = options->recompute};
     return bur_plan_choose_parts(&options->accumulate, recipe, &graph, target, host);
 }

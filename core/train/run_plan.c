@@ -167,6 +167,7 @@ bur_status bur__run_sessions_add(bur_run_sessions *sessions, const bur_recipe *r
                                              .class_weights = options->class_weights,
                                              .optimizer = options->optimizer,
                                              .accumulate = options->accumulate > 1,
+                                             .early_update = true,
                                              .recompute =
                                                  mode == BUR_TRAIN ? options->recompute : 0};
     bur_run_session *added = &sessions->list[sessions->count];

@@ -180,12 +180,15 @@ typedef struct bur_graph_options {
     const float *class_weights; /* train: of each class; borrowed while the graph and its sessions
                                    live; NULL: 1 */
     bur_optimizer optimizer;    /* train */
-    bool accumulate; /* gradients are kept and added up over several runs of the accumulate
-                        list before the update list runs once */
-    float recompute; /* train: to what share, above 0 and below 1, the live bytes of a step
-                        are to come by dropping values of the forward pass and computing
-                        them again in the backward pass (Chen et al. 2016); 0 or 1: none are */
-    bool no_fuse;    /* keep the rows as the recipe has them */
+    bool accumulate;   /* gradients are kept and added up over several runs of the accumulate
+                          list before the update list runs once */
+    bool early_update; /* train: where nothing needs all gradients at once (accumulate, clip_norm),
+                          the optimizer takes each as soon as it is complete, within the backward
+                          pass, and its bytes are free again: it cannot be read. Same bits */
+    float recompute;   /* train: to what share, above 0 and below 1, the live bytes of a step
+                          are to come by dropping values of the forward pass and computing
+                          them again in the backward pass (Chen et al. 2016); 0 or 1: none are */
+    bool no_fuse;      /* keep the rows as the recipe has them */
 } bur_graph_options;
 
 typedef struct bur_graph bur_graph;

@@ -87,7 +87,8 @@ BUR_API bur_status bur_session_write_batch(bur_session *session, const void *x, 
 
 /** accumulate: forward, loss and backward of the batch last written (forward and loss, or forward
  * alone, in the other modes). update: the optimizer. step: both. `scalars` are written first; the
- * accumulating sessions' gradients are cleared when scalars->first_sample is 0.
+ * accumulating sessions' gradients are cleared when scalars->first_sample is 0. With early_update
+ * accumulate does both and update finds nothing to do.
  * May return before the device is done. BUR_E_LOST if it failed. */
 BUR_API bur_status bur_session_accumulate(bur_session *session, const bur_scalars *scalars);
 BUR_API bur_status bur_session_update(bur_session *session);
@@ -122,7 +123,8 @@ BUR_API int32_t bur_session_state_count(const bur_session *session);
 BUR_API const bur_state_tensor *bur_session_state_at(const bur_session *session, int32_t index);
 BUR_API bur_status bur_session_read_state(bur_session *session, int32_t index, void *data);
 BUR_API bur_status bur_session_write_state(bur_session *session, int32_t index, const void *data);
-/** A parameter's gradient after accumulate, before another step overwrites it. */
+/** A parameter's gradient after accumulate, before another step overwrites it. BUR_E_STATE where
+ * the optimizer took it (bur_graph_options.early_update). */
 BUR_API bur_status bur_session_read_gradient(bur_session *session, int32_t parameter, void *data);
 
 /** One row of a profile: a command of the step, or what the host does for it. */
