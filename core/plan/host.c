@@ -315,6 +315,9 @@ bur_status bur__host_memory_read_at(bur_host_memory *out, const char *root)
         .used_percent = usable == 0 ? 100 : 100 * (double)(usable - unused) / (double)usable,
         .stalled_percent = stalled_percent(root),
         .limit_bytes = limit == NO_LIMIT ? 0 : limit,
+        .ram_bytes = total,
+        .ram_available_bytes = available,
+        .left_bytes = left,
         .resident_bytes = resident,
         .peak_bytes = peak > resident ? peak : resident, /* VmHWM lags behind by some pages */
     };
@@ -341,4 +344,14 @@ uint64_t bur_host_reserve_bytes(uint64_t total_bytes)
 {
     const uint64_t least = (uint64_t)512 << 20, share = total_bytes / 20;
     return smaller(share > least ? share : least, total_bytes / 4);
+}
+
+uint64_t bur_host_free_bytes(const bur_host_memory *memory, uint64_t reserve_bytes, bool *by_limit)
+{
+    const uint64_t page_tables = 512; /* eight bytes for a page of 4 KiB */
+    const uint64_t free_bytes = minus(memory->ram_available_bytes, reserve_bytes);
+    *by_limit = memory->left_bytes < free_bytes;
+    if (!*by_limit)
+        return free_bytes;
+    return memory->left_bytes - memory->left_bytes / page_tables;
 }

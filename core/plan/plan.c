@@ -5,6 +5,7 @@
 #include "../base/vector.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define RESERVE(plan, items, room, count)                                                          \
@@ -133,7 +134,9 @@ static bur_status add_host_node(bur_plan *plan, int32_t index, const bur_call *c
     return BUR_OK;
 }
 
-static bur_status add_node(bur_plan *plan, int32_t index, const bur_call *call)
+/* `keys` takes that of a call with scratch: what it is compiled to is kept. */
+static bur_status add_node(bur_plan *plan, int32_t index, const bur_call *call, uint64_t *keys,
+                           int32_t *n_keys)
 {
     char reason[BUR_TEXT_BYTES] = "";
     if (bur_op_get(call->op)->flags & BUR_OP_VIEW)
@@ -154,26 +157,46 @@ static bur_status add_node(bur_plan *plan, int32_t index, const bur_call *call)
     const size_t scratch =
         plan->target.backend->scratch(plan->target.info, call, plan->target.threads);
     if (scratch > 0)
+        keys[(*n_keys)++] = bur_call_time_of(call, 0).key;
+    if (scratch > 0)
         BUR_TRY(add_buffer(plan, BUR_REGION_ARENA, BUR_BYTES_WORKSPACE, scratch, index, index,
                            &run.scratch));
     return add_step(plan, run);
 }
 
+static int by_value(const void *a, const void *b)
+{
+    const uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* What kernels and commands of calls with these keys keep: equal calls share a kernel. */
+static size_t code_bytes(const bur_backend *backend, uint64_t *keys, int32_t count)
+{
+    size_t distinct = 0;
+    qsort(keys, (size_t)count, sizeof *keys, by_value);
+    for (int32_t i = 0; i < count; i++)
+        distinct += i == 0 || keys[i] != keys[i - 1];
+    return distinct * backend->kernel_bytes + (size_t)count * backend->command_bytes;
+}
+
 static bur_status add_nodes(bur_plan *plan)
 {
     const bur_graph *graph = plan->graph;
-    int32_t most = 1;
+    int32_t most = 1, n_keys = 0;
     for (int32_t i = 0; i < graph->n_nodes; i++)
         most = graph->nodes[i].n_inputs > most ? graph->nodes[i].n_inputs : most;
     bur_desc *inputs = bur_alloc_array(plan->context, (size_t)most, sizeof *inputs);
-    if (inputs == NULL)
-        return BUR_E_NOMEM;
-    bur_status status = BUR_OK;
+    uint64_t *keys = bur_alloc_array(plan->context, (size_t)graph->n_nodes + 1, sizeof *keys);
+    bur_status status = inputs == NULL || keys == NULL ? BUR_E_NOMEM : BUR_OK;
     for (int32_t i = 0; i < graph->n_nodes && status == BUR_OK; i++) {
         bur_desc outputs[BUR_MAX_OUTPUTS];
         const bur_call call = bur__graph_call(graph, i, inputs, outputs);
-        status = add_node(plan, i, &call);
+        status = add_node(plan, i, &call, keys, &n_keys);
     }
+    if (status == BUR_OK)
+        plan->summary.code_bytes = code_bytes(plan->target.backend, keys, n_keys);
+    bur_free(plan->context, keys);
     bur_free(plan->context, inputs);
     return status;
 }

@@ -21,11 +21,10 @@ static double mib(uint64_t bytes)
     return (double)bytes / 1048576.0;
 }
 
-/* What the process may grow to with so much left to others. */
-static uint64_t budget_bytes(const bur_host_memory *host, uint64_t left_bytes)
+/* What the process may grow to with so much of the RAM left to others. */
+static uint64_t budget_bytes(const bur_host_memory *host, uint64_t reserve_bytes, bool *by_limit)
 {
-    const uint64_t most = host->resident_bytes + host->available_bytes;
-    return most > left_bytes ? most - left_bytes : 0;
+    return host->resident_bytes + bur_host_free_bytes(host, reserve_bytes, by_limit);
 }
 
 /* A plan leaves a reserve to others; half of it is for what comes and goes. */
@@ -34,16 +33,17 @@ static void check_budget(shortage *out, const bur_trainer *trainer, bool is_host
 {
     const bur_run_plan *present = &trainer->present;
     const uint64_t given = is_host ? trainer->options.budget_bytes : 0,
-                   reserve = bur_host_reserve_bytes(host->total_bytes),
+                   reserve = bur_host_reserve_bytes(host->ram_bytes),
                    needed = present->peak_bytes - (is_host ? 0 : present->device_bytes);
-    if (needed <= (given > 0 ? given : budget_bytes(host, reserve / 2)))
+    bool by_limit = false;
+    if (needed <= (given > 0 ? given : budget_bytes(host, reserve / 2, &by_limit)))
         return;
     out->is_short = true;
-    out->goal_bytes = given > 0 ? given : budget_bytes(host, reserve);
+    out->goal_bytes = given > 0 ? given : budget_bytes(host, reserve, &by_limit);
     snprintf(out->why, sizeof out->why, "%s now leaves %.1f MiB to a run of %.1f MiB",
-             given > 0               ? "the given budget"
-             : host->limit_bytes > 0 ? "the memory limit (cgroup)"
-                                     : "RAM",
+             given > 0  ? "the given budget"
+             : by_limit ? "the memory limit (cgroup)"
+                        : "RAM",
              mib(out->goal_bytes), mib(needed));
 }
 

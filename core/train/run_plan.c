@@ -274,7 +274,7 @@ bur_status bur__run_sessions_plan(bur_run_sessions *out, const bur_recipe *recip
 /* Bytes of the regions: the most that any session asks for, by class as in the largest session. */
 static void sum_regions(bur_run_plan *out, const bur_run_sessions *sessions)
 {
-    size_t arena = 0, persistent = 0, host = 0, known = 0;
+    size_t arena = 0, persistent = 0, host = 0, known = 0, code = 0;
     const bur_plan_summary *largest = NULL;
     for (int32_t i = 0; i < sessions->count; i++) {
         const bur_plan_summary *s = bur_plan_get_summary(sessions->list[i].plan);
@@ -284,6 +284,7 @@ static void sum_regions(bur_run_plan *out, const bur_run_sessions *sessions)
         }
         persistent = s->persistent_bytes > persistent ? s->persistent_bytes : persistent;
         host = s->host_bytes > host ? s->host_bytes : host;
+        code += s->code_bytes;
         if (largest == NULL || s->total_bytes > largest->total_bytes)
             largest = s;
         const double again = bur_graph_recomputed_share(sessions->list[i].graph);
@@ -295,9 +296,21 @@ static void sum_regions(bur_run_plan *out, const bur_run_sessions *sessions)
         known += largest->bytes[c];
     }
     out->bytes[BUR_BYTES_WORKSPACE] += arena + persistent + host - known;
+    out->bytes[BUR_BYTES_RUNTIME] = code;
     out->arena_bytes = arena;
     out->device_bytes = arena + persistent;
     out->fallback_nodes = largest == NULL ? 0 : largest->fallback_nodes;
+}
+
+/* What is drawn, loaded or saved goes through a host copy of one tensor. */
+static uint64_t largest_tensor_bytes(const bur_recipe *recipe)
+{
+    uint64_t most = 0;
+    for (int32_t i = 0; i < bur_recipe_parameter_count(recipe); i++) {
+        const uint64_t bytes = bur_desc_bytes(&bur_recipe_parameter_at(recipe, i)->desc);
+        most = bytes > most ? bytes : most;
+    }
+    return most;
 }
 
 static uint64_t state_bytes(const bur_run_plan *plan)
@@ -335,47 +348,62 @@ typedef struct host_budget {
     const char *binds;
 } host_budget;
 
-/* What the host leaves: this process's resident pages are in the plan's runtime, so they count as
+/* What the host leaves. What the plan counts though it is there already (`present_bytes`) counts as
  * free. */
-static host_budget read_host_budget(const bur_device_info *info, bool on_host)
+static host_budget read_host_budget(const bur_device_info *info, bool on_host,
+                                    uint64_t present_bytes)
 {
     bur_host_memory host = {0};
+    bool by_limit = false;
     if (info->assumed && on_host)
         return (host_budget){info->memory_bytes - bur_host_reserve_bytes(info->memory_bytes),
                              "described RAM"};
     if (bur_host_memory_read(&host) != BUR_OK)
         return (host_budget){info->memory_bytes / 2, "RAM"};
-    const uint64_t reserve = bur_host_reserve_bytes(host.total_bytes);
-    const uint64_t free_bytes = host.available_bytes > reserve ? host.available_bytes - reserve : 0;
-    return (host_budget){free_bytes + host.resident_bytes,
-                         host.limit_bytes > 0 ? "memory limit (cgroup)" : "RAM"};
+    const uint64_t free_bytes =
+        bur_host_free_bytes(&host, bur_host_reserve_bytes(host.ram_bytes), &by_limit);
+    const uint64_t present =
+        present_bytes < host.resident_bytes ? present_bytes : host.resident_bytes;
+    return (host_budget){free_bytes + present, by_limit ? "memory limit (cgroup)" : "RAM"};
 }
+
+/* What program and libraries take on the host. */
+typedef struct runtime {
+    uint64_t present_bytes; /* now */
+    uint64_t bytes;         /* in the run */
+} runtime;
 
 /* Resident pages of program and libraries, and what threads and library kernels add. They are read
  * once for a context and go on with what it holds: a second plan of the same run must give the same
  * bytes, though the process has grown by the pages that the first plan took and gave back. Data
  * that are loaded already count as data. */
-static uint64_t runtime_bytes(bur_context *context, const bur_target *target, size_t loaded_bytes)
+static runtime runtime_of(bur_context *context, const bur_target *target, size_t loaded_bytes)
 {
+    /* Code that a run is the first to touch (2 to 3 MiB of the program and oneDNN) and what oneDNN
+     * generates once for all products (4 MiB). */
+    const uint64_t unseen_bytes = 7ULL * MIB;
+    /* The kernel's counts of resident pages lag behind by up to 64 for each thread. */
+    const uint64_t thread_bytes = MIB / 4;
     const uint64_t live = bur_context_memory(context).live_bytes;
     const uint64_t held = live > loaded_bytes ? live - loaded_bytes : 0;
     uint64_t own = atomic_load(&context->runtime_bytes);
     if (own == 0) {
         bur_host_memory host = {0};
-        const uint64_t floor = 16ULL * MIB;
         const uint64_t now = bur_host_memory_read(&host) == BUR_OK ? host.resident_bytes : 0;
-        own = now > held + floor ? now - held : floor;
+        own = now > live ? now - live : 16ULL * MIB;
         atomic_store(&context->runtime_bytes, own);
     }
-    return own + held + 8ULL * MIB + (uint64_t)target->threads * (MIB / 4);
+    return (runtime){own + held,
+                     own + held + unseen_bytes + (uint64_t)target->threads * thread_bytes};
 }
 
-static void judge(bur_run_plan *out, const bur_target *target, const bur_fit_options *options)
+static void judge(bur_run_plan *out, const bur_target *target, const bur_fit_options *options,
+                  uint64_t present_bytes)
 {
     const bur_device_info *info = target->info;
     const bool on_host = info->unified != 0;
     const uint64_t host_bytes = out->peak_bytes - out->device_bytes;
-    const host_budget host = read_host_budget(info, on_host);
+    const host_budget host = read_host_budget(info, on_host, present_bytes);
     out->budget_bytes = on_host ? host.bytes : device_budget(info);
     out->binds = on_host ? host.binds : "device memory";
     if (on_host && target->backend->map == NULL && device_budget(info) < out->budget_bytes) {
@@ -415,15 +443,17 @@ bur_status bur__run_plan_sum(bur_run_plan *out, const bur_run_sessions *sessions
     if (test != NULL)
         plan.bytes[BUR_BYTES_LOADER] += bur_loader_bytes(test, &evaluating);
     plan.bytes[BUR_BYTES_DATASET] = train->bytes + (test == NULL ? 0 : test->bytes);
-    /* A backend that maps its buffers is saved from in place; else a host copy is kept. */
-    plan.bytes[BUR_BYTES_CHECKPOINT] = target->backend->map != NULL ? 0 : state_bytes(&plan);
+    /* A device without mapped memory has a copy of its state on the host against its loss. */
+    plan.bytes[BUR_BYTES_CHECKPOINT] =
+        largest_tensor_bytes(recipe) + (target->backend->map != NULL ? 0 : state_bytes(&plan));
     const size_t loaded_bytes =
         (train->loaded ? train->bytes : 0) + (test != NULL && test->loaded ? test->bytes : 0);
-    plan.bytes[BUR_BYTES_RUNTIME] = runtime_bytes(bur_recipe_context(recipe), target, loaded_bytes);
+    const runtime own = runtime_of(bur_recipe_context(recipe), target, loaded_bytes);
+    plan.bytes[BUR_BYTES_RUNTIME] += own.bytes;
     for (int32_t c = 0; c < BUR_BYTE_CLASS_COUNT; c++)
         plan.peak_bytes += plan.bytes[c];
     plan.step_s = step_seconds(sessions, options);
-    judge(&plan, target, options);
+    judge(&plan, target, options, own.present_bytes + loaded_bytes);
     *out = plan;
     return BUR_OK;
 }

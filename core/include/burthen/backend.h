@@ -73,6 +73,10 @@ typedef struct bur_backend {
     uint32_t version; /* BUR_BACKEND_VERSION */
     const char *name; /* "cpu", "opencl" */
 
+    /** Host memory that a kernel with scratch takes once it is built, and each command of it; upper
+     * estimates. Others take next to nothing. */
+    uint32_t kernel_bytes, command_bytes;
+
     /** Lists devices into out[0..capacity) and sets *count. A platform without devices or with a
      * broken driver is not an error: note[BUR_TEXT_BYTES] tells of it, "" if nothing is to tell. */
     bur_status (*enumerate)(bur_context *context, bur_device_info *out, int32_t capacity,

@@ -50,8 +50,10 @@ typedef struct bur_plan_summary {
     size_t host_bytes;    /* host arena of nodes that fall back to the CPU, 0 if none */
     size_t total_bytes;   /* the sum of the three regions */
     size_t bytes[BUR_BYTE_CLASS_COUNT]; /* live at the peak; they sum to total_bytes */
-    int32_t steps;                      /* commands in a step, copies included */
-    int32_t fallback_nodes;             /* nodes that run on the CPU */
+    size_t code_bytes; /* host memory that the device's kernels take once they are built, estimated;
+                          not in total_bytes */
+    int32_t steps;     /* commands in a step, copies included */
+    int32_t fallback_nodes; /* nodes that run on the CPU */
 } bur_plan_summary;
 
 typedef struct bur_plan bur_plan;
@@ -124,9 +126,11 @@ typedef struct bur_host_memory {
     uint64_t total_bytes; /* MemTotal, or the smallest memory limit above this process if less */
     uint64_t available_bytes; /* MemAvailable, or what the tightest cgroup (v1 or v2) leaves */
     uint64_t limit_bytes;     /* smallest cgroup limit above this process; 0 if there is none */
-    uint64_t resident_bytes;  /* this process now */
-    uint64_t peak_bytes;      /* this process's most since bur_host_memory_reset_peak (VmHWM) */
-    double used_percent;      /* (total - available) / total, as psutil's virtual_memory() has it */
+    uint64_t ram_bytes, ram_available_bytes; /* MemTotal and MemAvailable, whatever the limits */
+    uint64_t left_bytes; /* of the tightest cgroup, clean file pages being free; UINT64_MAX: none */
+    uint64_t resident_bytes; /* this process now */
+    uint64_t peak_bytes;     /* this process's most since bur_host_memory_reset_peak (VmHWM) */
+    double used_percent;     /* (total - available) / total, as psutil's virtual_memory() has it */
     double stalled_percent; /* of the last 10 s: everything in its cgroup (v2), else on the machine,
                                waited for memory; 0 where the kernel does not tell (PSI) */
 } bur_host_memory;
@@ -138,6 +142,11 @@ BUR_API void bur_host_memory_reset_peak(void);
 
 /** What to leave for others of `total_bytes`: max(512 MiB, 5%), at most a quarter. */
 BUR_API uint64_t bur_host_reserve_bytes(uint64_t total_bytes);
+
+/** Bytes that this process may yet take: the RAM that is available less a reserve, since others
+ * take from it too, or all that a cgroup leaves, which is this process's to use up; of these, the
+ * 512th part that page tables take, which count there. *by_limit: a cgroup binds. */
+BUR_API uint64_t bur_host_free_bytes(const bur_host_memory *memory, bool *by_limit);
 
 #ifdef __cplusplus
 }
