@@ -25,6 +25,7 @@ typedef struct cli_progress cli_progress;
 /* One run of the program. */
 typedef struct cli_app {
     const struct cli_verb *verb;
+    const char *const *argv; /* the command line as it was given, NULL at its end */
     cli_options options;
     bur_context *context;   /* NULL for verbs that need none */
     cli_progress *progress; /* while a verb reports progress, else NULL */
@@ -46,6 +47,7 @@ int cli_models(cli_app *app);
 int cli_ops(cli_app *app);
 int cli_summary(cli_app *app);
 int cli_plan(cli_app *app);
+int cli_verify(cli_app *app);
 int cli_train(cli_app *app);
 int cli_eval(cli_app *app);
 int cli_bench(cli_app *app);

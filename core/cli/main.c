@@ -23,7 +23,22 @@ static const char plan_help[] =
     "same figures that 'train' allocates by.\n\n"
     "  burthen plan cnn data=fashion-mnist\n"
     "  burthen plan cnn input=128x128x3 --ram 16GiB\n"
-    "  burthen plan cnn --device-memory 4GiB\n";
+    "  burthen plan cnn --device-memory 4GiB\n"
+    "  burthen plan cnn batch=64 --verify\n\n"
+    "With --verify the recommended, the fastest and any batch that is given run a few real steps, "
+    "each\n"
+    "in a process of its own: the peak and the seconds that were planned stand beside those "
+    "measured.\n"
+    "batch=find doubles the batch as long as the plan fits and the speed grows, measures each and\n"
+    "takes the fastest; it never finds out by running out of memory.\n";
+static const char verify_help[] =
+    "Trains two steps of one batch size, evaluates and saves, as 'train' does, and shows the peak "
+    "and\n"
+    "the seconds that were planned beside those measured; nothing is kept but the kernels' times, "
+    "by\n"
+    "which later plans tell seconds. What does not fit is refused before it starts.\n\n"
+    "  burthen verify cnn data=fashion-mnist batch=64\n"
+    "  burthen verify resnet50 batch=16 recompute=60%\n";
 static const char bench_help[] =
     "device measures arithmetic, memory and launch times; gemm and conv are typical products\n"
     "and convolutions; a model's name measures its whole steps. A device that fails is a row\n"
@@ -42,6 +57,8 @@ static const cli_verb verbs[] = {
      NULL, cli_summary},
     {"plan", CLI_VERB_PLAN, true, 1, 1, "MODEL", "tell what training takes and which batch fits",
      plan_help, cli_plan},
+    {"verify", CLI_VERB_PLAN | CLI_VERB_TRAIN, true, 1, 1, "MODEL", "run a few real steps and compare with the plan",
+     verify_help, cli_verify},
     {"train", CLI_VERB_TRAIN, true, 1, 1, "MODEL", "train a model and save the run", train_help,
      cli_train},
     {"eval", CLI_VERB_EVAL, true, 1, 1, "RUN", "judge a saved run on a data set", NULL, cli_eval},
@@ -161,7 +178,7 @@ int main(int argc, const char **argv)
         name = "version";
     if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)
         name = "help";
-    cli_app app = {.verb = find_verb(name)};
+    cli_app app = {.verb = find_verb(name), .argv = argv};
     if (app.verb == NULL)
         return CLI_USAGE;
     int code = cli_options_parse(&app.options, name, app.verb->bit, argc - 1, argv + 1);

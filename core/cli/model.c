@@ -83,6 +83,7 @@ static int describe_data(cli_model *model, cli_app *app, const bur_zoo_info *zoo
                    : is_random          ? zoo->classes
                                         : 0,
         .length = options->length,
+        .count = options->samples,
     };
     const bur_status status =
         bur_data_describe(&model->train, &model->test, app->context, data, &model->data);
@@ -234,6 +235,7 @@ int cli_fit_options(bur_fit_options *out, const cli_app *app)
         .class_weights = options->class_weights.count > 0 ? options->class_weights.value : NULL,
         .validation_split = options->validation_split,
         .seed = (uint64_t)options->seed,
+        .budget_bytes = options->budget_bytes,
         .fallback_off = options->fallback != 0,
     };
     return CLI_DONE;

@@ -9,6 +9,7 @@ static const char *const switches[] = {"on", "off", NULL};
 static const char *const offers[] = {"off", "on", NULL};
 static const char *const presets[] = {"none", "laptop-16", "laptop-32", NULL};
 static const char *const automatic[] = {"auto", NULL};
+static const char *const batches[] = {"auto", "find", NULL};
 static const char *const shares[] = {"auto", "off", NULL};
 static const char *const losses[] = {
     [BUR_LOSS_NONE] = "auto",   [BUR_LOSS_CROSS_ENTROPY] = "cross_entropy",
@@ -45,6 +46,8 @@ const cli_option cli_option_table[] = {
      "classes to tell apart; by default the data's, else the model's"},
     {"length", 0, KEY, CLI_TYPE_INTEGER, "N", NULL, 2, MANY, NULL, RUNS | CLI_VERB_SUMMARY, FIELD(length),
      "data=adding and tokens: steps of a sequence; by default 100 and 128"},
+    {"samples", 0, KEY, CLI_TYPE_INTEGER, "N", NULL, 1, MANY, NULL, TRAINS, FIELD(samples),
+     "training samples of data that the program draws itself (digits, spiral, random ...)"},
     {"hidden", 0, KEY, CLI_TYPE_TEXT, "N-N-...", NULL, 0, 0, NULL, BUILDS, FIELD(hidden),
      "mlp, rnn, lstm and gru: units of the layers before the last, such as 128-64-32"},
     {"width", 0, KEY, CLI_TYPE_NUMBER, "X", NULL, 0.01, 100, NULL, BUILDS, FIELD(width),
@@ -69,10 +72,15 @@ const cli_option cli_option_table[] = {
      "label of samples that are left out of loss and accuracy"},
 
     /* how it is trained */
-    {"batch", 0, KEY, CLI_TYPE_INTEGER, "N|auto", "auto", 1, MANY, automatic, TRAINS | CLI_VERB_EVAL, FIELD(batch),
+    {"batch", 0, KEY, CLI_TYPE_INTEGER, "N|auto", "auto", 1, MANY, automatic, CLI_VERB_EVAL, FIELD(batch),
+     "samples that are judged at once"},
+    {"batch", 0, KEY, CLI_TYPE_INTEGER, "N|auto|find", "auto", 1, MANY, batches, TRAINS, FIELD(batch),
      "samples per update of the weights. A small batch (16, 32) updates often, takes little memory "
      "and wanders; a large one (256) updates seldom, follows the overall trend steadily and takes more memory. "
-     "auto takes what suits the memory there is"},
+     "auto takes what suits the memory there is; find doubles the batch while it fits and gets faster, measures "
+     "each, shows them and takes the fastest"},
+    {"budget", 0, KEY, CLI_TYPE_SIZE, "SIZE", NULL, 1048576, 1125899906842624.0, NULL, TRAINS, FIELD(budget_bytes),
+     "bytes that the run may use (4GiB), instead of what the computer or the device has left"},
     {"preset", 0, KEY, CLI_TYPE_CHOICE, "NAME", "none", 0, 0, presets, TRAINS, FIELD(preset),
      "values that suit a computer, for keys that are not given: laptop-16 (batch=8 validation_split=0.2 epochs=50) for "
      "one with 16 GB of RAM and no graphics card, laptop-32 (batch=16 validation_split=0.2 epochs=100) for 32 GB"},
@@ -143,6 +151,8 @@ const cli_option cli_option_table[] = {
      "plan for this computer's processor with so much memory (16GiB) instead of what it has"},
     {"device-memory", 0, FLAG, CLI_TYPE_SIZE, "SIZE", NULL, 1048576, 1125899906842624.0, NULL, CLI_VERB_PLAN, FIELD(device_memory_bytes),
      "plan for a graphics card with so much memory (8GiB)"},
+    {"verify", 0, FLAG, CLI_TYPE_SWITCH, NULL, NULL, 0, 0, NULL, CLI_VERB_PLAN, FIELD(verify),
+     "run a few real steps of the recommended, the fastest and any given batch: planned beside measured"},
     {"dry-run", 'n', FLAG, CLI_TYPE_SWITCH, NULL, NULL, 0, 0, NULL, CLI_VERB_TRAIN, FIELD(dry_run),
      "show the plan and stop before anything is allocated or written"},
 

@@ -87,8 +87,9 @@ static int32_t word_count(const char *const *words)
 
 static bool read_integer(int64_t *out, const cli_option *option, const char *value)
 {
-    if (option->words != NULL && strcmp(value, option->words[0]) == 0) {
-        *out = 0;
+    const int32_t word = bur_word_find(value, word_count(option->words), word_name, option->words);
+    if (word >= 0) {
+        *out = -word;
         return true;
     }
     const char *end = NULL;

@@ -28,7 +28,7 @@ typedef enum cli_progress_mode {
     CLI_PROGRESS_NONE,
 } cli_progress_mode;
 
-enum { CLI_MAX_WORDS = 16, CLI_MAX_NUMBERS = 1024 };
+enum { CLI_MAX_WORDS = 16, CLI_MAX_NUMBERS = 1024, CLI_BATCH_FIND = -1 };
 
 /* What "0.5,1,2" says. */
 typedef struct cli_numbers {
@@ -43,14 +43,15 @@ typedef struct cli_options {
     int32_t format;   /* cli_format */
     int32_t progress; /* cli_progress_mode */
     int32_t mode;     /* bench: 0 train, 1 infer */
-    bool json, quiet, dry_run, help, profile, measure;
+    bool json, quiet, dry_run, help, profile, measure, verify;
     const char *device; /* bench: a list */
     const char *batches, *compare;
-    uint64_t ram_bytes, device_memory_bytes;
+    uint64_t ram_bytes, device_memory_bytes, budget_bytes;
     /* keys */
     const char *data, *hidden, *weights, *out;
     bur_shape input;
-    int64_t classes, length, depth, batch, epochs, accumulate, threads, seed;
+    int64_t classes, length, samples, depth, epochs, accumulate, threads, seed;
+    int64_t batch; /* 0 auto, CLI_BATCH_FIND */
     double learning_rate, momentum, dropout, width, validation_split;
     double l1, l2, weight_decay, clip_norm, clip_value, ema;
     double recompute; /* 0 auto, 1 off, else the share that is kept */
@@ -92,8 +93,8 @@ typedef struct cli_option {
     const char *value;        /* how the value is written in help: "N|auto" */
     const char *standard;     /* the default, read like a given value; NULL: the field stays 0 */
     double least, most;       /* range of integers and numbers */
-    const char *const *words; /* choices; for integers, one word that stands for 0; for shares,
-                                 those that stand for 0 and 1 */
+    const char *const *words; /* choices; for integers, those that stand for 0, -1, ...; for
+                                 shares, for 0 and 1 */
     uint32_t verbs;           /* cli_verb_bit */
     size_t offset;            /* of the field in cli_options */
     const char *text;

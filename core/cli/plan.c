@@ -1,8 +1,10 @@
 /* burthen plan: what training takes, for each batch size, before anything is allocated. */
+#include "find.h"
 #include "model.h"
 #include "output.h"
 #include "report.h"
 #include "target.h"
+#include "verify.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -25,6 +27,8 @@ static const cli_column columns[] = {
     {"fits", NULL, CLI_CELL_YES},
     {"step_s", "STEP", CLI_CELL_SECONDS},
     {"samples_per_s", "SAMPLES/s", CLI_CELL_NUMBER},
+    {"measured_peak_bytes", "PEAK MEASURED", CLI_CELL_BYTES},
+    {"measured_step_s", "STEP MEASURED", CLI_CELL_SECONDS},
     {"note", "", CLI_CELL_TEXT},
     {0},
 };
@@ -32,9 +36,11 @@ static const cli_column columns[] = {
 enum { MOST_ROWS = 72 }; /* powers of two of 64 bits, and marks between them */
 
 typedef struct planner {
+    const cli_app *app;
     cli_model model;
     cli_target target;
     bur_fit_options options;
+    bool finds; /* batch=find: rows are those that were measured */
     cli_batch_choice choice;
     int64_t recommended_accumulate;
     float recommended_recompute;
@@ -128,6 +134,63 @@ static bur_status add_row(json_t *rows, planner *p, int64_t batch)
                         (json_int_t)state_bytes, "bytes", cli_bytes_json(plan.bytes), "step_s",
                         speed > 0 ? cli_real(plan.step_s) : json_null(), "samples_per_s",
                         speed > 0 ? cli_real(speed) : json_null(), "note", note));
+    return BUR_OK;
+}
+
+/* Adds what a row's run takes to the row. */
+static bur_status verify_row(json_t *row, planner *p, int64_t batch)
+{
+    bur_run_plan plan = {0};
+    cli_verified measured;
+    BUR_TRY(plan_batch(&plan, p, batch));
+    if (!plan.fits)
+        return BUR_OK;
+    cli_verify_batch(&measured, p->app, &plan);
+    json_object_set_new(row, "measured_peak_bytes",
+                        measured.ran ? json_integer((json_int_t)measured.peak_bytes) : json_null());
+    json_object_set_new(row, "measured_step_s",
+                        measured.ran ? cli_real(measured.step_s) : json_null());
+    if (!measured.ran)
+        cli_warn("batch=%" PRId64 " was not measured: %s", batch, measured.why);
+    return BUR_OK;
+}
+
+/* --verify: the batch that was given, or those that are advised; the fastest not where a step takes
+ * longer than anybody waits for a table. */
+static bur_status verify_rows(json_t *rows, planner *p)
+{
+    enum { LONGEST_STEP_S = 5 };
+    int64_t fastest = fastest_batch(p);
+    if ((double)fastest > LONGEST_STEP_S * speed_of(p, fastest))
+        fastest = 0;
+    size_t i = 0;
+    json_t *row = NULL;
+    json_array_foreach(rows, i, row)
+    {
+        const int64_t batch = json_integer_value(json_object_get(row, "batch"));
+        if (p->options.batch > 0 || batch == p->choice.batch || batch == fastest)
+            BUR_TRY(verify_row(row, p, batch));
+    }
+    return BUR_OK;
+}
+
+/* batch=find: the sizes that were measured; the fastest is recommended. */
+static bur_status find_rows(json_t *rows, planner *p)
+{
+    cli_found found;
+    BUR_TRY(cli_batch_find(&found, p->app, &p->target, &p->model, &p->options));
+    p->choice.batch = found.batch;
+    snprintf(p->choice.reason, sizeof p->choice.reason, "%s", found.reason);
+    for (int32_t i = 0; i < found.count; i++) {
+        const cli_found_row *measured = &found.rows[i];
+        BUR_TRY(add_row(rows, p, measured->plan.batch));
+        p->speeds[p->n_speeds - 1].samples_per_s = measured->samples_per_s;
+        json_t *row = json_array_get(rows, (size_t)i);
+        json_object_set_new(row, "measured_peak_bytes",
+                            json_integer((json_int_t)measured->measured_peak_bytes));
+        json_object_set_new(row, "measured_step_s", cli_real(measured->measured_step_s));
+        json_object_set_new(row, "samples_per_s", cli_real(measured->samples_per_s));
+    }
     return BUR_OK;
 }
 
@@ -253,7 +316,10 @@ static void warn_of_heavy_model(const planner *p)
 static bur_status plan_rows(json_t *rows, planner *p)
 {
     BUR_TRY(cli_batch_choose(&p->choice, &p->target, &p->model, &p->options));
-    return add_rows(rows, p);
+    if (p->finds)
+        return find_rows(rows, p);
+    BUR_TRY(add_rows(rows, p));
+    return p->app->options.verify ? verify_rows(rows, p) : BUR_OK;
 }
 
 static int run_plan(planner *p, cli_app *app)
@@ -266,6 +332,9 @@ static int run_plan(planner *p, cli_app *app)
         code = cli_target_open(&p->target, app);
     if (code != CLI_DONE)
         return code;
+    p->finds = p->options.batch == CLI_BATCH_FIND;
+    if (p->finds)
+        p->options.batch = 0;
     if (bur_device_calibration(&p->options.calibration, p->target.device) != BUR_OK)
         p->options.calibration = NULL;
     snprintf(p->model_name, sizeof p->model_name, "%s", name);
@@ -288,7 +357,7 @@ static int run_plan(planner *p, cli_app *app)
 
 int cli_plan(cli_app *app)
 {
-    planner p = {0};
+    planner p = {.app = app};
     const int code = run_plan(&p, app);
     cli_model_close(&p.model);
     return code;

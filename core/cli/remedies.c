@@ -148,15 +148,17 @@ int cli_remedies(cli_app *app, const cli_model *model, const cli_target *target,
                  const bur_fit_options *options, const bur_run_plan *plan, int64_t largest)
 {
     const remedies r = {app, model, target, options, plan};
-    char most[CLI_NUMBER_TEXT], budget[CLI_NUMBER_TEXT];
+    char most[CLI_NUMBER_TEXT], budget[CLI_NUMBER_TEXT], bytes[CLI_NUMBER_TEXT];
     fprintf(stderr, "fix:   in this order\n");
     smaller_batch(&r, largest);
     smaller_images(&r);
     lighter_model(&r);
     accumulation(&r);
     fprintf(stderr,
-            "       the largest that fits is batch=%s; batch=%" PRId64 " needs a budget of %s\n",
+            "       the largest that fits is batch=%s; batch=%" PRId64
+            " needs a budget of %s (%s bytes)\n",
             cli_integer_text(most, sizeof most, largest), plan->batch,
-            cli_bytes_text(budget, sizeof budget, (double)plan->peak_bytes));
+            cli_bytes_text(budget, sizeof budget, (double)plan->peak_bytes),
+            cli_integer_text(bytes, sizeof bytes, (int64_t)plan->peak_bytes));
     return CLI_MEMORY;
 }

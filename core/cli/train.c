@@ -1,6 +1,7 @@
 /* burthen train: plan, train, test, save. */
 #define _POSIX_C_SOURCE 200809L /* sigaction */
 #include "train.h"
+#include "find.h"
 #include "progress.h"
 #include "remedies.h"
 #include "report.h"
@@ -154,17 +155,49 @@ static bur_status on_event(void *user, bur_event event, const void *data)
     return BUR_OK;
 }
 
+/* batch=find: shows what was measured and takes the fastest. */
+static int find_batch(training *t)
+{
+    cli_found found;
+    char plan[CLI_NUMBER_TEXT], peak[CLI_NUMBER_TEXT], step[CLI_NUMBER_TEXT],
+        speed[CLI_NUMBER_TEXT];
+    t->options.batch = 0;
+    const bur_status status = cli_batch_find(&found, t->app, &t->target, &t->model, &t->options);
+    if (status != BUR_OK)
+        return cli_error_status(status, NULL, "cannot find a batch for %s", t->name);
+    if (found.batch == 0)
+        return cli_error(CLI_MEMORY, found.reason, "batch=auto", "no batch of %s was measured",
+                         t->name);
+    for (int32_t i = 0; i < found.count; i++) {
+        const cli_found_row *row = &found.rows[i];
+        cli_progress_note(
+            &t->progress, "  batch %6" PRId64 ": planned %s, took %s; %s a step, %s samples/s",
+            row->plan.batch, cli_bytes_text(plan, sizeof plan, (double)row->plan.peak_bytes),
+            cli_bytes_text(peak, sizeof peak, (double)row->measured_peak_bytes),
+            cli_seconds_text(step, sizeof step, row->measured_step_s),
+            cli_number_text(speed, sizeof speed, row->samples_per_s));
+    }
+    t->options.batch = found.batch;
+    snprintf(t->batch_reason, sizeof t->batch_reason, "%s", found.reason);
+    return CLI_DONE;
+}
+
 /* Fills the batch if it is auto and refuses a run that does not fit, before any sample is read. */
 static int settle_batch(training *t)
 {
     cli_batch_choice choice;
     bur_run_plan plan = {0};
     char fix[96];
+    const bool finds = t->options.batch == CLI_BATCH_FIND;
+    const int code = finds ? find_batch(t) : CLI_DONE;
+    if (code != CLI_DONE)
+        return code;
     bur_status status = cli_batch_choose(&choice, &t->target, &t->model, &t->options);
     if (status != BUR_OK)
         return cli_error_status(status, NULL, "cannot plan %s", t->name);
-    snprintf(t->batch_reason, sizeof t->batch_reason, "%s",
-             t->options.batch > 0 ? "as given" : choice.reason);
+    if (!finds)
+        snprintf(t->batch_reason, sizeof t->batch_reason, "%s",
+                 t->options.batch > 0 ? "as given" : choice.reason);
     if (t->options.batch == 0)
         t->options.batch = choice.batch > 0            ? choice.batch
                            : t->options.accumulate > 0 ? t->options.accumulate

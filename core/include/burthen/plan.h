@@ -143,10 +143,11 @@ BUR_API void bur_host_memory_reset_peak(void);
 /** What to leave for others of `total_bytes`: max(512 MiB, 5%), at most a quarter. */
 BUR_API uint64_t bur_host_reserve_bytes(uint64_t total_bytes);
 
-/** Bytes that this process may yet take: the RAM that is available less a reserve, since others
- * take from it too, or all that a cgroup leaves, which is this process's to use up; of these, the
+/** Bytes that this process may yet take: the RAM that is available less the reserve, since others
+ * take from it too, or all that a cgroup leaves, which is this process's to use up, but for the
  * 512th part that page tables take, which count there. *by_limit: a cgroup binds. */
-BUR_API uint64_t bur_host_free_bytes(const bur_host_memory *memory, bool *by_limit);
+BUR_API uint64_t bur_host_free_bytes(const bur_host_memory *memory, uint64_t reserve_bytes,
+                                     bool *by_limit);
 
 #ifdef __cplusplus
 }
