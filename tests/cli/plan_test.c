@@ -160,3 +160,80 @@ static void test_cli_plan__a_dry_run_shows_the_plan_and_writes_nothing(void **st
     json_decref(plan);
     leave_folder();
 }
+
+/* What a plan says beside what a run takes, in bytes and seconds; and the seconds stay known. */
+static void test_cli_plan__verify_measures_the_batch_in_a_process_of_its_own(void **state)
+{
+    static const char line[] = "plan cnn input=32x32x3 batch=24 --device cpu --json";
+    char verified[128];
+    (void)state;
+    enter_folder();
+    snprintf(verified, sizeof verified, "%s --verify", line);
+    json_t *plan = run_json(&run, verified);
+    const json_t *row = json_array_get(json_object_get(plan, "rows"), 0);
+    const double peak = number_at(row, "measured_peak_bytes");
+    assert_true(peak > 4e6 && peak <= number_at(row, "peak_bytes"));
+    assert_true(number_at(row, "measured_step_s") > 0);
+    json_decref(plan);
+    plan = run_json(&run, line);
+    row = json_array_get(json_object_get(plan, "rows"), 0);
+    assert_true(number_at(row, "step_s") > 0);
+    assert_null(json_object_get(row, "measured_peak_bytes"));
+    json_decref(plan);
+    leave_folder();
+}
+
+static double peak_of(const char *keys, int batch)
+{
+    char line[256];
+    snprintf(line, sizeof line, "plan %s batch=%d --device cpu --json", keys, batch);
+    json_t *plan = run_json(&run, line);
+    const double peak = number_at(json_array_get(json_object_get(plan, "rows"), 0), "peak_bytes");
+    json_decref(plan);
+    return peak;
+}
+
+/* S-116: the batch grows by doubling, each size measured, up to the limit and never beyond. */
+static void test_cli_plan__find_doubles_within_the_plan_and_takes_the_fastest_measured(void **state)
+{
+    static const char keys[] = "cnn input=64x64x3 accumulate=1 recompute=off";
+    char line[256];
+    size_t i = 0;
+    json_t *row = NULL;
+    double best = 0, fastest = 0;
+    (void)state;
+    enter_folder();
+    snprintf(line, sizeof line, "plan %s batch=find budget=%.0fB --device cpu --json", keys,
+             (peak_of(keys, 8) + peak_of(keys, 16)) / 2);
+    json_t *found = run_json(&run, line);
+    const json_t *rows = json_object_get(found, "rows"),
+                 *recommended = json_object_get(found, "recommended");
+    assert_int_equal(json_array_size(rows), 2);
+    json_array_foreach(rows, i, row)
+    {
+        assert_true(number_at(row, "batch") == (i == 0 ? 4 : 8));
+        assert_true(number_at(row, "measured_peak_bytes") <= number_at(row, "peak_bytes"));
+        const double speed = number_at(row, "batch") / number_at(row, "measured_step_s");
+        fastest = speed > best ? number_at(row, "batch") : fastest;
+        best = speed > best ? speed : best;
+    }
+    assert_true(number_at(recommended, "batch") == fastest);
+    assert_contains(json_string_value(json_object_get(recommended, "binds")),
+                    "batch=16 does not fit");
+    json_decref(found);
+    leave_folder();
+}
+
+static void test_cli_plan__train_with_batch_find_trains_with_the_fastest(void **state)
+{
+    (void)state;
+    enter_folder();
+    json_t *result = run_json(&run, "train mlp data=digits samples=24 batch=find epochs=1 "
+                                    "--device cpu --json");
+    const int batch = (int)number_at(result, "batch");
+    assert_true(batch == 4 || batch == 8 || batch == 16);
+    assert_contains(run.err, "batch      4: planned ");
+    assert_contains(run.err, "the fastest that was measured");
+    json_decref(result);
+    leave_folder();
+}

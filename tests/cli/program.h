@@ -4,6 +4,8 @@
 
 #include "test.h"
 
+#include "support/cgroup.h"
+
 #include <fcntl.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -19,6 +21,9 @@ typedef struct program_run {
     int code; /* exit code, -1 if a signal ended it */
     char out[PROGRAM_TEXT_BYTES], err[PROGRAM_TEXT_BYTES];
 } program_run;
+
+/* What the program is started in, NULL: where the test is. */
+static const test_cgroup *program_group;
 
 /* A folder for one test, entered; removed by leave_folder. */
 static char program_folder[64];
@@ -73,6 +78,8 @@ static inline pid_t start_program(const char *line)
     assert_true(child >= 0);
     if (child > 0)
         return child;
+    if (program_group != NULL && !test_cgroup_enter(program_group))
+        _exit(98);
     const int out = open("stdout.txt", O_WRONLY | O_CREAT | O_TRUNC, 0600);
     const int err = open("stderr.txt", O_WRONLY | O_CREAT | O_TRUNC, 0600);
     if (out >= 0 && err >= 0 && dup2(out, 1) >= 0 && dup2(err, 2) >= 0)
