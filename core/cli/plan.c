@@ -66,7 +66,7 @@ static bur_status plan_batch(bur_run_plan *out, planner *p, int64_t batch)
 static void row_note(char *text, size_t size, const planner *p, const bur_run_plan *plan)
 {
     text[0] = '\0';
-    char levers[64];
+    char levers[CLI_LEVERS_TEXT];
     cli_levers_text(levers, sizeof levers, plan);
     const char *what = plan->batch == p->choice.batch     ? "recommended"
                        : plan->batch == p->choice.largest ? "largest"
@@ -111,7 +111,7 @@ static int64_t fastest_batch(const planner *p)
 static bur_status add_row(json_t *rows, planner *p, int64_t batch)
 {
     bur_run_plan plan = {0};
-    char note[96];
+    char note[CLI_LEVERS_TEXT + 32];
     BUR_TRY(plan_batch(&plan, p, batch));
     row_note(note, sizeof note, p, &plan);
     p->budget_bytes = plan.budget_bytes;

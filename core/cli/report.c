@@ -28,6 +28,10 @@ void cli_levers_text(char *text, size_t size, const bur_run_plan *plan)
     text[0] = '\0';
     if (plan->accumulate > 1)
         used = (size_t)snprintf(text, size, "in %" PRId64 " parts", plan->accumulate);
+    if (plan->accumulate > 1 && plan->needs_whole_batch && used < size)
+        used += (size_t)snprintf(text + used, size - used,
+                                 " (batch normalisation sees %" PRId64 " samples, not %" PRId64 ")",
+                                 plan->batch / plan->accumulate, plan->batch);
     if (plan->recompute > 0 && plan->recompute < 1 && used < size)
         snprintf(text + used, size - used, "%s%.0f%% of the work done twice", used > 0 ? ", " : "",
                  plan->recomputed_share * 100);
@@ -85,7 +89,7 @@ static void need_text(char *text, size_t size, const bur_run_plan *plan, bool is
 
 void cli_run_plan_text(char *text, size_t size, const bur_run_plan *plan, bool is_host)
 {
-    char need[96], budget[CLI_NUMBER_TEXT], classes[256], levers[64];
+    char need[96], budget[CLI_NUMBER_TEXT], classes[256], levers[CLI_LEVERS_TEXT];
     need_text(need, sizeof need, plan, is_host);
     cli_bytes_text(budget, sizeof budget, (double)plan->budget_bytes);
     cli_bytes_text_by_class(classes, sizeof classes, plan->bytes);

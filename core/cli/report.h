@@ -21,6 +21,7 @@ json_t *cli_epoch_json(const bur_epoch *epoch, const char *metric);
 
 /* "off" or "60%". */
 json_t *cli_recompute_json(float share);
+enum { CLI_LEVERS_TEXT = 160 };
 /* "in 4 parts, 12% of the work done twice"; "" for a plan without either. */
 void cli_levers_text(char *text, size_t size, const bur_run_plan *plan);
 

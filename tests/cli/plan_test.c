@@ -126,6 +126,22 @@ static void test_cli_plan__a_batch_beyond_memory_goes_in_parts(void **state)
     leave_folder();
 }
 
+/* S-106: what parts of a batch do to its normalisation is told where parts were asked for. */
+static void test_cli_plan__parts_of_a_normalised_batch_are_told(void **state)
+{
+    static const char caveat[] = "in 4 parts (batch normalisation sees 8 samples, not 32)";
+    (void)state;
+    enter_folder();
+    run_program(&run, "plan resnet18 --device cpu batch=32 accumulate=4");
+    assert_int_equal(run.code, 0);
+    assert_contains(run.out, caveat);
+    run_program(&run, "plan cnn --device cpu batch=32 accumulate=4");
+    assert_int_equal(run.code, 0);
+    assert_contains(run.out, "in 4 parts");
+    assert_null(strstr(run.out, "batch normalisation"));
+    leave_folder();
+}
+
 static void test_cli_plan__recompute_takes_less_for_the_same_batch(void **state)
 {
     (void)state;
