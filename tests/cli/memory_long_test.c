@@ -282,18 +282,21 @@ static const struct {
     {"mlp hidden=4096-4096", 500},
     {"cnn", 128},
     {"cnn input=256x256x3", 512},
-    {"cnn input=512x512x3", 1000},
-    {"cnn-mid input=128x128x3", 300},
-    {"cnn-mid input=256x256x3", 700},
-    {"resnet18", 700},
-    {"resnet50 input=160x160x3", 900},
-    {"mobilenet-v2", 512},
-    {"vit-tiny", 400},
+    {"cnn input=512x512x3", 1700},
+    {"cnn-light input=512x512x3", 2800},
+    {"cnn-mid input=128x128x3", 150},
+    {"cnn-mid input=256x256x3", 400},
+    {"resnet18", 300},
+    {"resnet50 input=160x160x3", 600},
+    {"mobilenet-v2", 400},
+    {"vit-tiny", 300},
+    {"vit-tiny input=384x384x3", 600},
     {"transformer-small", 333},
     {"lstm", 100},
 };
 
-/* Whether a batch runs whole in the group, whatever the plan says. */
+/* Whether a batch runs whole in the group, whatever the plan says: killed, or refused by what is
+ * left when its memory is taken, it does not. */
 static bool runs(const test_cgroup *group, uint64_t limit, const char *model, int64_t batch)
 {
     char line[512];
@@ -302,7 +305,7 @@ static bool runs(const test_cgroup *group, uint64_t limit, const char *model, in
              " accumulate=1 recompute=off budget=1TiB --device cpu --json",
              model, batch);
     const int code = run_within(group, limit, line);
-    if (code > 0)
+    if (code > 0 && (code != 5 || strstr(run.err, "are still to come") == NULL))
         fail_msg("burthen %s gave %d:\n%s", line, code, run.err);
     return code == 0;
 }
@@ -357,8 +360,11 @@ static void test_cli_memory_long__the_largest_batch_runs_and_the_next_does_not(v
         const bool more = runs(&group, limit, model, next);
         print_message("%-30s %5d MiB, %7.2f a sample: batch %6" PRId64
                       " %s with %.1f MiB, %6" PRId64 " %s\n",
-                      model, largest_cases[i].limit_mib, each / MIB, batch, good ? "runs" : "DIED",
-                      peak / MIB, next, more ? "RUNS" : "does not");
+                      model, largest_cases[i].limit_mib, each / MIB, batch, good ? "runs" : "DIES",
+                      peak / MIB, next,
+                      more           ? "RUNS"
+                      : run.code < 0 ? "is killed"
+                                     : "is refused at its start");
         bad += !good || more;
     }
     if (limited)
