@@ -33,10 +33,11 @@ static const task vit_tiny = {
     .model = "vit-tiny",
     .data = "fashion-mnist",
     .shape = {.sample = {.rank = 3, .dim = {28, 28, 1}}, .classes = 10},
-    .batch = 64,
+    .batch = 32,
     .epochs = 10,
-    .learning_rate = 0.0005F,
+    .learning_rate = 0.0002F,
     .clip_norm = 1,
+    .ema = 0.999F,
     .wanted = 0.880,
 };
 
