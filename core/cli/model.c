@@ -236,6 +236,7 @@ int cli_fit_options(bur_fit_options *out, const cli_app *app)
         .validation_split = options->validation_split,
         .seed = (uint64_t)options->seed,
         .budget_bytes = options->budget_bytes,
+        .placement = (bur_placement_effort)options->placement,
         .fallback_off = options->fallback != 0,
     };
     return CLI_DONE;

@@ -63,6 +63,7 @@ typedef struct cli_options {
     int32_t loss;              /* bur_loss; BUR_LOSS_NONE: by the data */
     int32_t stem;              /* 0 imagenet, 1 small */
     int32_t fallback;          /* 0 on, 1 off */
+    int32_t placement;         /* bur_placement_effort */
     int32_t preset;            /* 0 none; its values stand in the fields */
     /* what is left */
     const char *words[CLI_MAX_WORDS];

@@ -11,6 +11,14 @@ enum { NEAR_ENOUGH = 4096 };
 /* Comparisons a search may take: some 10 ms, less for few buffers. */
 enum { MAX_WORK = 3000000, MAX_WORK_PER_BUFFER = 8192 };
 
+/* The exhaustive search: so many times the work before it, so many comparisons (some seconds), and
+ * no more buffers than this, the largest. */
+enum { MORE = 8, MOST_EXHAUSTED = 1000 };
+
+/* Few buffers that are this share of the bound above it are looked at by the way. */
+enum { FEW = 400, MUCH = 50 };
+#define EXHAUSTIVE_WORK INT64_C(4000000000)
+
 /* Large is what is more than this share of the bound. The fewer are searched, the more is tried;
  * the more, the better what is left fits around them. */
 static const size_t large_shares[] = {1024, 4096};
@@ -40,16 +48,23 @@ static bool try_first_fit(placer *p, bur_placement *result, size_t *offsets)
     return false;
 }
 
-static int64_t search_work(int32_t searched)
+static int64_t climb_work(const placer *p, bur_placement_effort effort)
 {
-    const int64_t work = (int64_t)searched * MAX_WORK_PER_BUFFER;
-    return work < MAX_WORK ? work : MAX_WORK;
+    const int64_t work = (int64_t)p->searched * MAX_WORK_PER_BUFFER;
+    return (work < MAX_WORK ? work : MAX_WORK) * (effort == BUR_PLACEMENT_QUICK ? 1 : MORE);
 }
 
-static bur_status search(placer *p, bur_placement *result, size_t *offsets)
+/* What is searched for is placed; the others go around it. */
+static bool add_others(placer *p, bur_placement *result, size_t *offsets)
 {
-    if (try_first_fit(p, result, offsets))
-        return BUR_OK;
+    for (int32_t i = 0; i < p->count; i++)
+        p->order[i] = &p->items[i];
+    return keep_lowest(p, bur__place_first_fit(p, p->searched), result, offsets);
+}
+
+static bur_status climb(placer *p, bur_placement_effort effort, bur_placement *result,
+                        size_t *offsets)
+{
     for (size_t k = 0; k < sizeof large_shares / sizeof *large_shares; k++) {
         size_t total = 0;
         const int32_t before = p->searched;
@@ -58,14 +73,63 @@ static bur_status search(placer *p, bur_placement *result, size_t *offsets)
             p->searched++;
         if (p->searched == before)
             continue;
-        BUR_TRY(bur__place_climb(p, search_work(p->searched), &total));
-        for (int32_t i = p->searched; i < p->count; i++)
-            p->order[i] = &p->items[i];
-        if (total < result->total_bytes &&
-            keep_lowest(p, bur__place_first_fit(p, p->searched), result, offsets))
+        BUR_TRY(bur__place_climb(p, climb_work(p, effort), &total));
+        if (total < result->total_bytes && add_others(p, result, offsets))
             break;
     }
     return BUR_OK;
+}
+
+/* Whether there is a placement of at most `most` bytes, then halfway between what is too low and
+ * what was found. */
+static bur_status exhaust(placer *p, size_t most, int64_t work, bur_placement *result,
+                          size_t *offsets)
+{
+    size_t low = result->lower_bound_bytes;
+    p->searched = 0;
+    while (p->searched < p->count && p->searched < MOST_EXHAUSTED &&
+           p->items[p->searched].bytes > 0)
+        p->searched++;
+    bur__place_sections(p);
+    while (result->total_bytes > p->goal_bytes && most < result->total_bytes) {
+        bool found = false;
+        work /= 2;
+        BUR_TRY(bur__place_exhaust(p, most, work, &found));
+        const size_t before = result->total_bytes;
+        if (found && add_others(p, result, offsets))
+            break;
+        if (!found || result->total_bytes == before)
+            low = most;
+        if (result->total_bytes - low <= result->lower_bound_bytes / NEAR_ENOUGH)
+            break;
+        most = low + (result->total_bytes - low) / 2;
+    }
+    return BUR_OK;
+}
+
+/* The bound itself, with patience; else half of what a few buffers are above it, if that is much.
+ */
+static bur_status search_all(placer *p, bur_placement_effort effort, bur_placement *result,
+                             size_t *offsets)
+{
+    const size_t bound = result->lower_bound_bytes, over = result->total_bytes - bound;
+    if (result->total_bytes <= p->goal_bytes ||
+        (p->chunk_bytes > 0 && result->total_bytes > p->chunk_bytes))
+        return BUR_OK;
+    if (effort == BUR_PLACEMENT_EXHAUSTIVE)
+        return exhaust(p, bound, EXHAUSTIVE_WORK, result, offsets);
+    return p->count <= FEW && over > bound / MUCH
+               ? exhaust(p, bound + over / 2, MAX_WORK, result, offsets)
+               : BUR_OK;
+}
+
+static bur_status search(placer *p, bur_placement_effort effort, bur_placement *result,
+                         size_t *offsets)
+{
+    if (try_first_fit(p, result, offsets))
+        return BUR_OK;
+    BUR_TRY(climb(p, effort, result, offsets));
+    return search_all(p, effort, result, offsets);
 }
 
 /* Sums of live bytes by sweeping over the changes at each step. */
@@ -121,19 +185,22 @@ static int larger_first(const void *left, const void *right)
 }
 
 static bur_status place(placer *p, bur_placement *result, const bur_interval *buffers,
-                        size_t alignment, size_t *offsets)
+                        size_t alignment, bur_placement_effort effort, size_t *offsets)
 {
     BUR_TRY(fill_items(p->items, buffers, p->count, alignment));
     qsort(p->items, (size_t)p->count, sizeof *p->items, larger_first);
     BUR_TRY(find_lower_bound(result, p->context, p->items, p->count));
     result->total_bytes = SIZE_MAX;
     p->peak = result->peak_step;
-    p->goal_bytes = result->lower_bound_bytes + result->lower_bound_bytes / NEAR_ENOUGH;
-    return search(p, result, offsets);
+    p->goal_bytes = result->lower_bound_bytes;
+    if (effort == BUR_PLACEMENT_QUICK)
+        p->goal_bytes += p->goal_bytes / NEAR_ENOUGH;
+    return search(p, effort, result, offsets);
 }
 
 bur_status bur__place(bur_placement *out, bur_context *context, const bur_interval *buffers,
-                      int32_t count, size_t alignment, size_t chunk_bytes, size_t *offsets)
+                      int32_t count, size_t alignment, size_t chunk_bytes,
+                      bur_placement_effort effort, size_t *offsets)
 {
     bur_placement result = {0};
     if (count == 0) {
@@ -153,7 +220,7 @@ bur_status bur__place(bur_placement *out, bur_context *context, const bur_interv
     if (p.items != NULL && p.order != NULL && p.by_offset != NULL && p.sections != NULL &&
         p.section_of != NULL) {
         p.waiting = p.order + n;
-        status = place(&p, &result, buffers, alignment, offsets);
+        status = place(&p, &result, buffers, alignment, effort, offsets);
     }
     bur_free(context, p.items);
     bur_free(context, p.order);

@@ -3,7 +3,7 @@
 #ifndef BUR_PLAN_PLACE_H
 #define BUR_PLAN_PLACE_H
 
-#include <burthen/base.h>
+#include <burthen/plan.h>
 
 /* A buffer that is live in the steps first..last, both included. */
 typedef struct bur_interval {
@@ -23,6 +23,7 @@ typedef struct bur_placement {
  * result repeats: searches end by a count of comparisons, never by a clock. BUR_E_NOMEM,
  * BUR_E_RANGE if the sum of bytes overflows. */
 bur_status bur__place(bur_placement *out, bur_context *context, const bur_interval *buffers,
-                      int32_t count, size_t alignment, size_t chunk_bytes, size_t *offsets);
+                      int32_t count, size_t alignment, size_t chunk_bytes,
+                      bur_placement_effort effort, size_t *offsets);
 
 #endif

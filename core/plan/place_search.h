@@ -67,6 +67,12 @@ size_t bur__place_skyline(placer *p, size_t most);
  * at the lowest offsets found and in `order`; returns the end of the highest. BUR_E_NOMEM. */
 bur_status bur__place_climb(placer *p, int64_t work, size_t *total);
 
+/* Whether the searched buffers fit into `most` bytes, as far as so many comparisons tell; if
+ * *found, they are left at their offsets. bur__place_sections comes first. Knows no chunks.
+ * BUR_E_NOMEM. After Moffitt, "MiniMalloc: a lightweight memory allocator for hardware-accelerated
+ * machine learning", 2023. */
+bur_status bur__place_exhaust(placer *p, size_t most, int64_t work, bool *found);
+
 /* Rules for the order: by size, lifetime, area; what is live at the peak first, by when it came,
  * when it goes, how long it lives. */
 enum { BUR_PLACE_RANKS = 6 };

@@ -226,7 +226,7 @@ static bur_status place_region(bur_plan *plan, bur_region region, size_t alignme
     }
     if (status == BUR_OK)
         status = bur__place(placement, plan->context, intervals, count, alignment,
-                            plan->chunk_bytes[region], offsets);
+                            plan->chunk_bytes[region], plan->target.placement, offsets);
     for (int32_t i = 0; status == BUR_OK && i < count; i++)
         plan->buffers[which[i]].offset = offsets[i] + plan->guard_bytes;
     plan->region_bytes[region] = placement->total_bytes;

@@ -277,7 +277,9 @@ bur_context *bur_device_context(const bur_device *device)
 
 bur_target bur_device_target(const bur_device *device)
 {
-    return (bur_target){device->backend, &device->info, bur_context_threads(device->context)};
+    return (bur_target){.backend = device->backend,
+                        .info = &device->info,
+                        .threads = bur_context_threads(device->context)};
 }
 
 size_t bur_device_live_bytes(const bur_device *device)

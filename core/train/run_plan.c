@@ -173,7 +173,9 @@ bur_status bur__run_sessions_add(bur_run_sessions *sessions, const bur_recipe *r
     bur_run_session *added = &sessions->list[sessions->count];
     *added = (bur_run_session){.mode = mode, .batch = batch};
     BUR_TRY(bur_graph_create(&added->graph, recipe, &graph_options));
-    const bur_status status = bur_plan_create(&added->plan, added->graph, target,
+    bur_target packed = *target;
+    packed.placement = options->placement;
+    const bur_status status = bur_plan_create(&added->plan, added->graph, &packed,
                                               options->fallback_off ? NULL : fallback);
     if (status != BUR_OK) {
         bur_graph_destroy(added->graph);

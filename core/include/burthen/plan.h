@@ -34,12 +34,19 @@ typedef enum bur_byte_class {
 
 BUR_API const char *bur_byte_class_name(bur_byte_class byte_class);
 
-/** Where a graph is to run: a backend, one of its devices (present or described), compute threads.
- */
+/** How hard offsets are searched for. Both count comparisons, not time: plans repeat. */
+typedef enum bur_placement_effort {
+    BUR_PLACEMENT_QUICK,      /* milliseconds: within a thousandth of the bound as a rule */
+    BUR_PLACEMENT_EXHAUSTIVE, /* seconds if need be, to the bound itself where it can be reached */
+} bur_placement_effort;
+
+/** Where a graph is to run: a backend, one of its devices (present or described), compute threads,
+ * and how hard its arena is packed. */
 typedef struct bur_target {
     const bur_backend *backend;
     const bur_device_info *info;
     int32_t threads;
+    bur_placement_effort placement;
 } bur_target;
 
 typedef struct bur_plan_summary {

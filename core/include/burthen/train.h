@@ -62,6 +62,7 @@ typedef struct bur_fit_options {
     const bur_calibration *calibration; /* of the target's kernel times, for plans; may be NULL */
     double snapshot_s; /* seconds between host copies of the parameters on a device; 10 */
     int64_t max_steps; /* stop after so many updates; 0: no limit */
+    bur_placement_effort placement; /* of every plan of the run */
     bool fallback_off; /* neither unsupported operators nor a lost device go to the CPU */
     bur_callback callback;
     void *callback_user;
