@@ -21,10 +21,15 @@ static double mib(uint64_t bytes)
     return (double)bytes / 1048576.0;
 }
 
-/* What the process may grow to with so much of the RAM left to others. */
+/* What the process may be large with so much of the RAM left to others: less than it is now where
+ * they have less. */
 static uint64_t budget_bytes(const bur_host_memory *host, uint64_t reserve_bytes, bool *by_limit)
 {
-    return host->resident_bytes + bur_host_free_bytes(host, reserve_bytes, by_limit);
+    const uint64_t most = host->resident_bytes + bur_host_free_bytes(host, reserve_bytes, by_limit);
+    const uint64_t missing = !*by_limit && host->ram_available_bytes < reserve_bytes
+                                 ? reserve_bytes - host->ram_available_bytes
+                                 : 0;
+    return most > missing ? most - missing : 0;
 }
 
 /* A plan leaves a reserve to others; half of it is for what comes and goes. */

@@ -168,7 +168,7 @@ static void test_train_monitor_long__memory_gone_at_the_start_is_an_answer(void 
 
 static bool limit_shrinks(const group *g)
 {
-    scene s = {.group = g, .left_bytes = 24 * MIB};
+    scene s = {.group = g, .left_bytes = 4 * MIB};
     const bur_status status = run(&s, 2048, 8);
     if (status != BUR_OK)
         printf("  %s\n", bur_last_error());
