@@ -12,6 +12,19 @@
 
 #include <burthen/burthen.h>
 
+/* Built with AddressSanitizer or ThreadSanitizer, which keep books of their own: a process is larger
+ * than what the library allocates. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define TEST_SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define TEST_SANITIZED 1
+#endif
+#endif
+#ifndef TEST_SANITIZED
+#define TEST_SANITIZED 0
+#endif
+
 /* Fails with the library's error line unless the call gives `wanted`. */
 #define assert_status(wanted, call)                                                                \
     do {                                                                                           \

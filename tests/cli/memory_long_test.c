@@ -2,7 +2,8 @@
  * memory cgroup, which really kill. Where no group can be made the parts that need one are told and
  * left out, unless BURTHEN_TEST_CGROUP=on says that there must be one.
  *
- * BURTHEN_LONG_FRACTION=N takes every Nth case. */
+ * BURTHEN_LONG_FRACTION=N takes every Nth case; how seldom a run is refused for nothing is asked of
+ * all of them alone. */
 #define _DEFAULT_SOURCE /* mkdtemp */
 #include "program.h"
 
@@ -267,7 +268,7 @@ static void test_cli_memory_long__under_any_limit_a_run_ends_well_or_is_refused(
                       "crashed, %d named budgets too small\n",
                       t.ran, t.refused, t.wrongly, t.kills, t.crashes, t.useless);
         assert_int_equal(t.kills + t.crashes + t.useless, 0);
-        assert_true(t.wrongly <= 0.02 * (t.ran + t.wrongly));
+        assert_true(step > 1 || t.wrongly <= 0.02 * (t.ran + t.wrongly));
     }
     leave_folder();
 }

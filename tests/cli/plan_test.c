@@ -188,7 +188,8 @@ static void test_cli_plan__verify_measures_the_batch_in_a_process_of_its_own(voi
     json_t *plan = run_json(&run, verified);
     const json_t *row = json_array_get(json_object_get(plan, "rows"), 0);
     const double peak = number_at(row, "measured_peak_bytes");
-    assert_true(peak > 4e6 && peak <= number_at(row, "peak_bytes"));
+    assert_true(peak > 4e6);
+    assert_true(TEST_SANITIZED || peak <= number_at(row, "peak_bytes"));
     assert_true(number_at(row, "measured_step_s") > 0);
     json_decref(plan);
     plan = run_json(&run, line);
@@ -218,6 +219,8 @@ static void test_cli_plan__find_doubles_within_the_plan_and_takes_the_fastest_me
     json_t *row = NULL;
     double best = 0, fastest = 0;
     (void)state;
+    if (TEST_SANITIZED)
+        skip(); /* a process that is larger than its plan does not keep to a budget */
     enter_folder();
     snprintf(line, sizeof line, "plan %s batch=find budget=%.0fB --device cpu --json", keys,
              (peak_of(keys, 8) + peak_of(keys, 16)) / 2);
