@@ -454,19 +454,22 @@ static void clear_key_bias(float *bias, int64_t count)
     memset(bias + count / 3, 0, (size_t)(count / 3) * sizeof *bias);
 }
 
-/* Every parameter by itself: what is small is not hidden by what is large. */
+/* Every parameter by itself: what is small is not hidden by what is large. The biases of queries
+ * and values begin at 0, are ten steps of Adam, which divides by the gradient's own size, and so
+ * have several times the rounding of what begins at random. */
 static void compare_parameters(float *micro, float *whole, const bur_recipe *recipe,
                                const char *what)
 {
     for (int32_t i = 0; i < bur_recipe_parameter_count(recipe); i++) {
         const bur_parameter *parameter = bur_recipe_parameter_at(recipe, i);
         const int64_t count = bur_desc_count(&parameter->desc);
-        if (strstr(parameter->name, "in_proj_bias") != NULL) { /* of queries, keys and values */
+        const bool in_proj_bias = strstr(parameter->name, "in_proj_bias") != NULL;
+        if (in_proj_bias) { /* of queries, keys and values */
             clear_key_bias(micro, count);
             clear_key_bias(whole, count);
         }
         const double difference = test_run_difference(micro, whole, count);
-        if (!(difference <= 1e-6))
+        if (!(difference <= (in_proj_bias ? 5e-6 : 1e-6)))
             fail_msg("%s: %s differs by %.2g from 1 x 32", what, parameter->name, difference);
         micro += count;
         whole += count;
