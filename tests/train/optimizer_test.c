@@ -463,13 +463,13 @@ static void compare_parameters(float *micro, float *whole, const bur_recipe *rec
     for (int32_t i = 0; i < bur_recipe_parameter_count(recipe); i++) {
         const bur_parameter *parameter = bur_recipe_parameter_at(recipe, i);
         const int64_t count = bur_desc_count(&parameter->desc);
-        const bool in_proj_bias = strstr(parameter->name, "in_proj_bias") != NULL;
-        if (in_proj_bias) { /* of queries, keys and values */
+        const bool is_bias = strstr(parameter->name, "bias") != NULL;
+        if (strstr(parameter->name, "in_proj_bias") != NULL) { /* of queries, keys and values */
             clear_key_bias(micro, count);
             clear_key_bias(whole, count);
         }
         const double difference = test_run_difference(micro, whole, count);
-        if (!(difference <= (in_proj_bias ? 5e-6 : 1e-6)))
+        if (!(difference <= (is_bias ? 5e-6 : 1e-6)))
             fail_msg("%s: %s differs by %.2g from 1 x 32", what, parameter->name, difference);
         micro += count;
         whole += count;
