@@ -304,7 +304,7 @@ static void wait_for(cli_verified *out, pid_t child, FILE *results, FILE *messag
 
 void cli_verify_batch(cli_verified *out, const cli_app *app, const bur_run_plan *plan)
 {
-    *out = (cli_verified){.ran = false};
+    *out = (cli_verified){.why = "no temporary file"};
     FILE *results = tmpfile(), *messages = tmpfile();
     if (results != NULL && messages != NULL) {
         fflush(NULL);

@@ -156,11 +156,11 @@ static bur_status add_node(bur_plan *plan, int32_t index, const bur_call *call, 
                          .update = plan->graph->nodes[index].update};
     const size_t scratch =
         plan->target.backend->scratch(plan->target.info, call, plan->target.threads);
-    if (scratch > 0)
+    if (scratch > 0) {
         keys[(*n_keys)++] = bur_call_time_of(call, 0).key;
-    if (scratch > 0)
         BUR_TRY(add_buffer(plan, BUR_REGION_ARENA, BUR_BYTES_WORKSPACE, scratch, index, index,
                            &run.scratch));
+    }
     return add_step(plan, run);
 }
 

@@ -7,20 +7,12 @@
 #include "run/session.h"
 #include "support/bound.h"
 #include "support/opened.h"
+#include "support/run.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 
 enum { STEPS = 3, N_BATCHES = 3 };
 static const int64_t batches[N_BATCHES] = {1, 3, 8};
-
-static int32_t fraction(void)
-{
-    const char *text = getenv("BURTHEN_LONG_FRACTION");
-    const long n = text == NULL ? 1 : strtol(text, NULL, 10);
-    assert_true(n >= 1 && n <= 1000);
-    return (int32_t)n;
-}
 
 static void check(bur_device *device, const test_subject *what, int64_t batch)
 {
@@ -36,7 +28,7 @@ static void check(bur_device *device, const test_subject *what, int64_t batch)
 static void test_run_guards_long__no_kernel_of_a_full_model_writes_outside_its_buffers(void **state)
 {
     (void)state;
-    const int32_t every = fraction(), n = bur_zoo_count() * N_BATCHES;
+    const int32_t every = test_long_fraction(), n = bur_zoo_count() * N_BATCHES;
     test_opened opened;
     test_opened_create(&opened);
     for (int32_t i = 0; i < n; i += every) {
@@ -57,7 +49,8 @@ static void test_run_guards_long__no_kernel_of_a_device_writes_outside_its_buffe
     };
 #undef IMAGE
     (void)state;
-    const int32_t every = fraction(), n = (int32_t)(sizeof models / sizeof *models) * N_BATCHES;
+    const int32_t every = test_long_fraction(),
+                  n = (int32_t)(sizeof models / sizeof *models) * N_BATCHES;
     test_opened opened;
     test_opened_create(&opened);
     for (int32_t d = 1; d < opened.count; d++)

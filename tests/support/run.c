@@ -225,6 +225,14 @@ float *test_run_read_gradient(const test_run *run, int32_t parameter, int64_t *c
     return NULL;
 }
 
+int32_t test_long_fraction(void)
+{
+    const char *text = getenv("BURTHEN_LONG_FRACTION");
+    const long fraction = text == NULL ? 1 : strtol(text, NULL, 10);
+    assert_true(fraction >= 1 && fraction <= 1000);
+    return (int32_t)fraction;
+}
+
 double test_run_difference(const float *a, const float *b, int64_t count)
 {
     double error = 0, norm = 0;

@@ -7,6 +7,9 @@
 
 enum { TEST_MAX_RUN_DEVICES = 8 };
 
+/* N of BURTHEN_LONG_FRACTION=N, by which long tests are shortened; 1 without it. */
+int32_t test_long_fraction(void);
+
 /* Opens "cpu" and every device that BURTHEN_TEST_DEVICES expects; fails if one is missing. The
  * context owns them. Returns how many. */
 int32_t test_run_devices(bur_device *devices[TEST_MAX_RUN_DEVICES], bur_context *context);

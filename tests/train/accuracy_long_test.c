@@ -10,7 +10,6 @@
 #include "support/run.h"
 
 #include <math.h>
-#include <stdlib.h>
 
 enum { TRAIN_ROWS = 60000, TEST_ROWS = 10000, SEEDS = 3 };
 
@@ -31,9 +30,7 @@ typedef struct scene {
 
 static void scene_open(scene *s)
 {
-    const char *text = getenv("BURTHEN_LONG_FRACTION");
-    const int64_t fraction = text == NULL ? 1 : strtoll(text, NULL, 10);
-    assert_true(fraction >= 1 && fraction <= 1000);
+    const int64_t fraction = test_long_fraction();
     *s = (scene){.wanted = fraction == 1 ? whole : part};
     assert_ok(bur_context_create(&s->context, NULL));
     assert_ok(bur_data_open(&s->fashion, s->context, "fashion-mnist", NULL));

@@ -5,8 +5,7 @@
  * whole path works. What is asked then is that the loss falls: so few updates teach little. */
 #include "test.h"
 
-#include <burthen/burthen.h>
-#include <stdlib.h>
+#include "support/run.h"
 
 typedef struct task {
     const char *model, *data;
@@ -54,14 +53,6 @@ static const task transformer = {
     .wanted = 0.950,
 };
 
-static int64_t fraction(void)
-{
-    const char *text = getenv("BURTHEN_LONG_FRACTION");
-    const int64_t n = text == NULL ? 1 : strtoll(text, NULL, 10);
-    assert_true(n >= 1 && n <= 1000);
-    return n;
-}
-
 /* An Nth of the training samples of a set. */
 static void take_part(bur_data *part, const bur_data *whole, int64_t n)
 {
@@ -73,7 +64,7 @@ static void take_part(bur_data *part, const bur_data *whole, int64_t n)
 
 static void learn(const task *t, uint64_t seed)
 {
-    const int64_t n = fraction();
+    const int64_t n = test_long_fraction();
     const bur_data_options drawn = {.length =
                                         t->shape.sample.rank == 1 ? t->shape.sample.dim[0] : 0};
     bur_fit_options options = {.batch = t->batch,

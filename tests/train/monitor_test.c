@@ -102,16 +102,6 @@ static void scene_close(scene *s)
     bur_context_destroy(s->context);
 }
 
-static double difference(const float *a, const float *b, int64_t count)
-{
-    double error = 0, norm = 0;
-    for (int64_t i = 0; i < count; i++) {
-        error += pow((double)a[i] - (double)b[i], 2);
-        norm += pow((double)b[i], 2);
-    }
-    return sqrt(error / norm);
-}
-
 static void test_train_monitor__a_shrunk_budget_splits_the_batch_and_keeps_the_updates(void **state)
 {
     (void)state;
@@ -138,7 +128,7 @@ static void test_train_monitor__a_shrunk_budget_splits_the_batch_and_keeps_the_u
     assert_int_equal(s.live_bytes[2], s.live_bytes[1]);
     assert_true(bur_device_peak_bytes(s.cpu) == plan.device_bytes); /* nor while it stepped down */
     assert_int_equal(bur_trainer_plan(s.trainer)->peak_bytes, plan.peak_bytes); /* of the start */
-    const double apart = difference(stepped_down, undisturbed, count);
+    const double apart = test_run_difference(stepped_down, undisturbed, count);
     assert_true(apart > 0 && apart < 1e-3);
     assert_ok(bur_trainer_evaluate(s.trainer, s.data.test, &loss[1], &metric[1]));
     assert_true(fabs(loss[1] - loss[0]) < 1e-3 * loss[0]);

@@ -5,8 +5,9 @@
  * path works; the bound is then what a net reaches that has learned the mean. */
 #include "test.h"
 
+#include "support/run.h"
+
 #include <burthen/burthen.h>
-#include <stdlib.h>
 
 typedef struct task {
     const char *model;
@@ -45,9 +46,7 @@ static double test_error(bur_context *context, const task *t, int64_t epochs)
 
 static void check(const task *t)
 {
-    const char *text = getenv("BURTHEN_LONG_FRACTION");
-    const int64_t fraction = text == NULL ? 1 : strtoll(text, NULL, 10);
-    assert_true(fraction >= 1 && fraction <= 1000);
+    const int64_t fraction = test_long_fraction();
     const int64_t epochs = (t->epochs + fraction - 1) / fraction;
     bur_context *context = NULL;
     assert_ok(bur_context_create(&context, NULL));
