@@ -22,6 +22,12 @@ static const char *const optimizers[] = {
 #undef OPTIMIZER_WORD
         NULL};
 
+static const char *const schedules[] = {
+#define SCHEDULE_WORD(name, text, decay) #text,
+    BUR_SCHEDULE_MAP(SCHEDULE_WORD)
+#undef SCHEDULE_WORD
+        NULL};
+
 static const char *const placements[] = {"quick", "exhaustive", NULL};
 
 #define ANY         0xffffffffu
@@ -90,6 +96,16 @@ const cli_option cli_option_table[] = {
      "learning rate: how far one update moves the weights along the gradient. Too small learns slowly or "
      "stops midway, too large jumps over the minimum and the loss grows; 0.0001 to 0.1 is usual. "
      "By default 0.01 for sgd, momentum and nesterov, 0.001 for the others"},
+    {"schedule", 0, KEY, CLI_TYPE_CHOICE, "NAME", "constant", 0, 0, schedules, TRAINS, FIELD(schedule),
+     "how lr changes: constant; cosine falls to 0 along half a wave; exponential comes evenly to the share decay in "
+     "every decay_epochs, step at once at their end, plateau after as many epochs without a better loss (of the "
+     "validation, if there is one)"},
+    {"warmup", 0, KEY, CLI_TYPE_INTEGER, "N", NULL, 0, MANY, NULL, TRAINS, FIELD(warmup),
+     "updates over which lr first rises to its value, against large steps at the start (transformers)"},
+    {"decay", 0, KEY, CLI_TYPE_NUMBER, "X", NULL, 1e-6, 1, NULL, TRAINS, FIELD(decay),
+     "what schedule=exponential, step or plateau multiplies lr by; by default 0.9, 0.1 and 0.1"},
+    {"decay_epochs", 0, KEY, CLI_TYPE_INTEGER, "N", NULL, 1, MANY, NULL, TRAINS, FIELD(decay_epochs),
+     "after how many epochs; by default 1 for exponential, a third of all for step, 10 for plateau"},
     {"epochs", 0, KEY, CLI_TYPE_INTEGER, "N", "10", 1, MANY, NULL, TRAINS, FIELD(epochs),
      "passes over all training samples. Too few leave the model unfinished, too many let it "
      "learn the training samples by heart; watch the validation loss"},

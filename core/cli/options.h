@@ -51,8 +51,9 @@ typedef struct cli_options {
     const char *data, *hidden, *weights, *out;
     bur_shape input;
     int64_t classes, length, samples, depth, epochs, accumulate, threads, seed;
+    int64_t warmup, decay_epochs;
     int64_t batch; /* 0 auto, CLI_BATCH_FIND */
-    double learning_rate, momentum, dropout, width, validation_split;
+    double learning_rate, decay, momentum, dropout, width, validation_split;
     double l1, l2, weight_decay, clip_norm, clip_value, ema;
     double recompute; /* 0 auto, 1 off, else the share that is kept */
     double smoothing;
@@ -60,6 +61,7 @@ typedef struct cli_options {
     cli_numbers class_weights; /* none: 1 each */
     int32_t proximal;          /* 0 off, 1 on */
     int32_t optimizer;         /* bur_optimizer_kind */
+    int32_t schedule;          /* bur_schedule_kind */
     int32_t loss;              /* bur_loss; BUR_LOSS_NONE: by the data */
     int32_t stem;              /* 0 imagenet, 1 small */
     int32_t fallback;          /* 0 on, 1 off */

@@ -95,6 +95,17 @@ static void add_optimizer_attr(json_t *config, const bur_optimizer_attr *attr)
         json_object_set_new(config, fields[i].key, cli_real_f32((double)fields[i].value));
 }
 
+/* Under the names of the keys; what is not given is the schedule's own. */
+static void add_schedule(json_t *config, const bur_schedule *schedule)
+{
+    json_object_set_new(config, "schedule", json_string(bur_schedule_name(schedule->kind)));
+    json_object_set_new(config, "warmup", json_integer(schedule->warmup));
+    if (schedule->decay > 0)
+        json_object_set_new(config, "decay", cli_real_f32((double)schedule->decay));
+    if (schedule->decay_epochs > 0)
+        json_object_set_new(config, "decay_epochs", json_integer(schedule->decay_epochs));
+}
+
 json_t *cli_config_json(const char *name, const cli_model *model, const char *data,
                         const bur_fit_options *options)
 {
@@ -113,6 +124,7 @@ json_t *cli_config_json(const char *name, const cli_model *model, const char *da
     if (config == NULL)
         return NULL;
     add_optimizer_attr(config, &options->optimizer.attr);
+    add_schedule(config, &options->schedule);
     json_object_set_new(config, "smoothing", cli_real_f32((double)options->loss_attr.smoothing));
     for (int32_t i = 0; options->class_weights != NULL && i < model->options.classes; i++) {
         if (i == 0)

@@ -176,7 +176,7 @@ static bur_status finish_epoch(bur_trainer *trainer, const epoch_clock *clock)
     bur_epoch row = {.epoch = clock->epoch,
                      .val_loss = NAN,
                      .val_metric = NAN,
-                     .learning_rate = (double)trainer->options.optimizer.learning_rate,
+                     .learning_rate = bur__trainer_learning_rate(trainer, trainer->updates - 1),
                      .wait_s = (double)bur_loader_wait_ns(trainer->loader) * 1e-9};
     BUR_TRY(read_means(bur_trainer_session(trainer), &row.loss, &row.metric));
     row.seconds = (double)(bur_time_ns() - clock->start_ns) * 1e-9;
@@ -187,6 +187,8 @@ static bur_status finish_epoch(bur_trainer *trainer, const epoch_clock *clock)
         BUR_TRY(read_penalty(trainer, &row.penalty));
     if (trainer->validation_loader != NULL)
         BUR_TRY(evaluate(trainer, trainer->validation_loader, &row.val_loss, &row.val_metric));
+    bur__plateau_look(&trainer->plateau, &trainer->options.schedule,
+                      trainer->validation_loader != NULL ? row.val_loss : row.loss);
     /* A device that is lost from here on does not take the epoch with it. */
     trainer->step = 0;
     BUR_TRY(bur__trainer_snapshot(trainer, true));
@@ -249,14 +251,20 @@ bur_status bur_trainer_fit(bur_trainer *trainer)
         return bur_fail(BUR_E_ARG, "bur_trainer_fit: NULL argument");
     BUR_TRY(check_arena(trainer));
     BUR_TRY(reserve_history(trainer));
-    const int64_t samples = bur_dataset_describe(trainer->train)->count;
+    const int64_t steps = bur__trainer_epoch_updates(trainer);
+    const int64_t most = trainer->options.max_steps;
+    bur__plateau_start(&trainer->plateau);
+    trainer->first_update = trainer->updates;
+    trainer->last_update = trainer->updates + steps * trainer->options.epochs;
+    if (most > 0 && trainer->last_update > most)
+        trainer->last_update = most;
     const int64_t first = trainer->n_history + 1,
                   last = trainer->n_history + trainer->options.epochs;
     for (int64_t epoch = first; epoch <= last; epoch++) {
         epoch_clock clock = {.start_ns = bur_time_ns(), .epoch = epoch, .last_epoch = last};
         clock.told_ns = clock.start_ns;
         BUR_TRY(bur__trainer_watch(trainer, epoch));
-        clock.steps = (samples + trainer->options.batch - 1) / trainer->options.batch;
+        clock.steps = steps;
         BUR_TRY(fit_epoch(trainer, &clock));
         if (atomic_exchange(&trainer->stop, false))
             return bur_fail(BUR_E_STOPPED, "stopped after %" PRId64 " updates", trainer->updates);

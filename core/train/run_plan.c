@@ -130,6 +130,7 @@ bur_status bur__fit_options(bur_fit_options *out, const bur_fit_options *options
     if (!(set.validation_split >= 0 && set.validation_split < 1))
         return bur_fail(BUR_E_ARG, "validation_split %g is not in [0, 1)", set.validation_split);
     BUR_TRY(check_optimizer(&set.optimizer));
+    BUR_TRY(bur__schedule_complete(&set.schedule, set.epochs));
     BUR_TRY(check_loss(&set, train));
     if (train->count - bur__validation_count(train->count, set.validation_split) < 1)
         return bur_fail(BUR_E_ARG,

@@ -24,6 +24,9 @@ typedef struct bur_run_sessions {
 /* Samples set apart for validation: the last floor(n * split) or so, as Keras splits. */
 int64_t bur__validation_count(int64_t samples, double split);
 
+/* Fills in the schedule's defaults, for so many epochs; BUR_E_ARG names what is no schedule. */
+bur_status bur__schedule_complete(bur_schedule *schedule, int64_t epochs);
+
 /* Fills in what is zero in the options, but for accumulate; checks ranges (BUR_E_ARG). */
 bur_status bur__fit_options(bur_fit_options *out, const bur_fit_options *options,
                             const bur_dataset_info *train);

@@ -217,6 +217,7 @@ bur_status bur_trainer_create(bur_trainer **out, bur_device *device, const bur_r
     trainer->device = device;
     trainer->source = data->train;
     trainer->test = data->test;
+    bur__plateau_start(&trainer->plateau);
     const bur_status status = create(trainer, data);
     if (status != BUR_OK) {
         bur_trainer_destroy(trainer);
@@ -262,12 +263,27 @@ const bur_epoch *bur_trainer_history(const bur_trainer *trainer, int64_t *count)
     return trainer->history;
 }
 
+int64_t bur__trainer_epoch_updates(const bur_trainer *trainer)
+{
+    const int64_t batch = trainer->options.batch;
+    return (bur_dataset_describe(trainer->train)->count + batch - 1) / batch;
+}
+
+double bur__trainer_learning_rate(const bur_trainer *trainer, int64_t update)
+{
+    const bur_fit_options *options = &trainer->options;
+    const int64_t first = trainer->first_update;
+    return (double)options->optimizer.learning_rate * trainer->plateau.share *
+           bur_schedule_share(&options->schedule, update - first, trainer->last_update - first,
+                              bur__trainer_epoch_updates(trainer));
+}
+
 bur_scalars bur__trainer_scalars(const bur_trainer *trainer, double weight_sum)
 {
     const bur_optimizer *optimizer = &trainer->options.optimizer;
     const double t = (double)trainer->updates + 1;
     return (bur_scalars){
-        .learning_rate = optimizer->learning_rate,
+        .learning_rate = (float)bur__trainer_learning_rate(trainer, trainer->updates),
         .inverse_weight_sum = weight_sum > 0 ? (float)(1 / weight_sum) : 0,
         .correction1 = (float)(1 / (1 - pow((double)optimizer->attr.beta1, t))),
         .correction2 = (float)(1 / (1 - pow((double)optimizer->attr.beta2, t))),

@@ -6,6 +6,12 @@
 
 #include <stdatomic.h>
 
+/* What schedule=plateau has seen of a fit. */
+typedef struct bur_plateau {
+    double best_loss, share; /* share: of the learning rate, by now */
+    int64_t epochs;          /* since the best loss or the last decay */
+} bur_plateau;
+
 struct bur_trainer {
     bur_context *context;
     const bur_recipe *recipe;
@@ -32,10 +38,16 @@ struct bur_trainer {
 
     bur_epoch *history;
     int64_t n_history, history_room;
-    int64_t updates; /* optimizer steps so far */
-    int64_t step;    /* of these, in the present epoch */
+    int64_t updates;                   /* optimizer steps so far */
+    int64_t first_update, last_update; /* of the present fit: updates before it and at its end */
+    int64_t step;                      /* of these, in the present epoch */
+    bur_plateau plateau;
     atomic_bool stop;
 };
+
+void bur__plateau_start(bur_plateau *plateau);
+/* After an epoch: another loss. */
+void bur__plateau_look(bur_plateau *plateau, const bur_schedule *schedule, double loss);
 
 /* Plans, allocates and binds all sessions on trainer->device. */
 bur_status bur__trainer_bind(bur_trainer *trainer);
@@ -52,6 +64,10 @@ bur_status bur__trainer_watch(bur_trainer *trainer, int64_t epoch);
 bur_status bur__trainer_session(bur_trainer *trainer, bur_mode mode, int64_t batch,
                                 bur_session **out);
 
+/* Updates of a whole epoch. */
+int64_t bur__trainer_epoch_updates(const bur_trainer *trainer);
+/* The learning rate of update number `update`, from 0, of the present fit. */
+double bur__trainer_learning_rate(const bur_trainer *trainer, int64_t update);
 /* Scalars of the step after `updates` steps. */
 bur_scalars bur__trainer_scalars(const bur_trainer *trainer, double weight_sum);
 

@@ -55,6 +55,8 @@ static void test_cli_usage__wrong_words_keys_flags_and_values_are_refused(void *
         {"train cnn data=digits smoothing=1", "smoothing=1"},
         {"train cnn data=digits ema=1", "ema=1"},
         {"train cnn data=digits clip=-1", "clip=-1"},
+        {"train cnn data=digits schedule=cosin", "did you mean 'cosine'?"},
+        {"train cnn data=digits decay=2", "decay=2"},
         {"train linear data=adding length=1", "length=1"},
         {"plan cnn --ram 12Gib", "--ram 12Gib"},
         {"plan cnn --ram 16GiB --device-memory 4GiB", "exclude each other"},

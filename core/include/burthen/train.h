@@ -20,9 +20,10 @@ typedef struct bur_epoch {
     double loss, metric, val_loss, val_metric;
     double penalty; /* l1 sum |p| + l2 sum p^2 of the weights at its end; what is minimised is the
                        loss, which is without it, and this */
-    double seconds, samples_per_s, learning_rate;
-    double wait_s;      /* of the training loop for the loader */
-    double ram_percent; /* of the host in use at its end, bur_host_memory.used_percent */
+    double seconds, samples_per_s;
+    double learning_rate; /* of its last update */
+    double wait_s;        /* of the training loop for the loader */
+    double ram_percent;   /* of the host in use at its end, bur_host_memory.used_percent */
 } bur_epoch;
 
 /** Progress within an epoch; loss and metric are means over the epoch so far. */
@@ -43,6 +44,44 @@ typedef enum bur_event {
  * Anything but BUR_OK ends training after this step with that status. */
 typedef bur_status (*bur_callback)(void *user, bur_event event, const void *data);
 
+/* name, word, decay if none is given */
+#define BUR_SCHEDULE_MAP(X)                                                                        \
+    X(CONSTANT, constant, 1)                                                                       \
+    X(COSINE, cosine, 1)                                                                           \
+    X(EXPONENTIAL, exponential, 0.9F)                                                              \
+    X(STEP, step, 0.1F)                                                                            \
+    X(PLATEAU, plateau, 0.1F)
+
+typedef enum bur_schedule_kind {
+#define BUR_SCHEDULE_ENUM(name, text, decay) BUR_SCHEDULE_##name,
+    BUR_SCHEDULE_MAP(BUR_SCHEDULE_ENUM)
+#undef BUR_SCHEDULE_ENUM
+        BUR_SCHEDULE_COUNT
+} bur_schedule_kind;
+
+/** How the learning rate changes during a fit. All zero: it does not. */
+typedef struct bur_schedule {
+    bur_schedule_kind kind;
+    int64_t warmup;       /* updates over which the rate first rises linearly */
+    float decay;          /* what the rate is multiplied by; 0: that of the map above */
+    int64_t decay_epochs; /* after so many epochs; plateau: after so many without a better loss;
+                             0: 1, for step a third of all, for plateau 10 */
+} bur_schedule;
+
+/** The share of the learning rate that update `update` (from 0) of `updates` takes, with
+ * `epoch_updates` to an epoch, which depends on nothing else. Of u updates, n in all, w of them
+ * warm-up, e = u / epoch_updates: (u + 1) / (w + 1) while u < w (Goyal et al. 2017), then
+ * constant, plateau: 1
+ * cosine: (1 + cos(pi (u - w) / (n - w))) / 2 (Loshchilov and Hutter 2017, without restarts)
+ * exponential: decay^(e / decay_epochs); step: decay^floor(e / decay_epochs), as Keras'
+ * ExponentialDecay without and with its staircase.
+ * A plateau multiplies this by decay whenever the loss, of the validation if there is any, was not
+ * 1e-4 better than the best for decay_epochs epochs, as Keras' ReduceLROnPlateau.
+ * The fields must be complete: no defaults are filled in. */
+BUR_API double bur_schedule_share(const bur_schedule *schedule, int64_t update, int64_t updates,
+                                  int64_t epoch_updates);
+BUR_API const char *bur_schedule_name(bur_schedule_kind kind);
+
 /** Zero in a field means its default. */
 typedef struct bur_fit_options {
     int64_t batch;           /* effective batch; 32 */
@@ -52,6 +91,7 @@ typedef struct bur_fit_options {
     float recompute;         /* to what share live bytes come by computing forward values again, see
                                 bur_graph_options; 1: none are; 0: what makes the batch fit */
     bur_optimizer optimizer; /* all zero: adam; no learning_rate or no attr: the kind's defaults */
+    bur_schedule schedule;   /* of the learning rate */
     bur_loss loss;           /* cross_entropy for classes, mse for values */
     bur_loss_attr loss_attr; /* delta, smoothing (in training alone), ignored label */
     const float *class_weights; /* of each class, in training: its samples' share in the mean, as
