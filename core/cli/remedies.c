@@ -144,21 +144,41 @@ static void accumulation(const remedies *r)
                 plan.batch / plan.accumulate, plan.batch);
 }
 
+/* The smallest budget in which the batch runs, with what that takes. */
+static void print_budget(const remedies *r)
+{
+    char budget[CLI_NUMBER_TEXT], bytes[CLI_NUMBER_TEXT], parts[64] = "", again[64] = "";
+    bur_run_plan plan;
+    if (bur_run_plan_smallest(&plan, r->model->recipe, &r->target->target, r->target->fallback,
+                              &r->model->train, r->model->has_test ? &r->model->test : NULL,
+                              r->options) != BUR_OK ||
+        plan.peak_bytes == 0)
+        plan = *r->plan;
+    if (plan.accumulate > r->plan->accumulate)
+        snprintf(parts, sizeof parts, ", in %" PRId64 " parts", plan.accumulate);
+    if (plan.recompute < r->plan->recompute)
+        snprintf(again, sizeof again, ", with %.0f%% of the work done twice",
+                 100 * plan.recomputed_share);
+    fprintf(stderr, "       batch=%" PRId64 " needs a budget of %s (%s bytes)%s%s\n", plan.batch,
+            cli_bytes_text(budget, sizeof budget, (double)plan.peak_bytes),
+            cli_integer_text(bytes, sizeof bytes, (int64_t)plan.peak_bytes), parts, again);
+}
+
 int cli_remedies(cli_app *app, const cli_model *model, const cli_target *target,
                  const bur_fit_options *options, const bur_run_plan *plan, int64_t largest)
 {
     const remedies r = {app, model, target, options, plan};
-    char most[CLI_NUMBER_TEXT], budget[CLI_NUMBER_TEXT], bytes[CLI_NUMBER_TEXT];
+    char most[CLI_NUMBER_TEXT];
     fprintf(stderr, "fix:   in this order\n");
     smaller_batch(&r, largest);
     smaller_images(&r);
     lighter_model(&r);
     accumulation(&r);
-    fprintf(stderr,
-            "       the largest that fits is batch=%s; batch=%" PRId64
-            " needs a budget of %s (%s bytes)\n",
-            cli_integer_text(most, sizeof most, largest), plan->batch,
-            cli_bytes_text(budget, sizeof budget, (double)plan->peak_bytes),
-            cli_integer_text(bytes, sizeof bytes, (int64_t)plan->peak_bytes));
+    if (largest > 0)
+        fprintf(stderr, "       the largest that fits as it is: batch=%s\n",
+                cli_integer_text(most, sizeof most, largest));
+    else
+        fprintf(stderr, "       not one sample fits as it is\n");
+    print_budget(&r);
     return CLI_MEMORY;
 }

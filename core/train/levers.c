@@ -4,8 +4,14 @@
 
 #include <string.h>
 
-/* Beyond this share of a step's work spent on computing again, a batch in parts is faster. */
+/* Where no times are known: beyond this share of a step's work spent on computing again, a batch in
+ * parts is taken to be faster. */
 #define MOST_RECOMPUTED 0.33
+
+/* Shares of the live bytes to ask for when none in particular is wanted. What comes of them need
+ * not fall with them: values are dropped in larger groups, the more is asked. */
+static const float deep_shares[] = {0.5F, 0.4F, 0.3F, 0.2F, 0.1F};
+#define LEAST_KEPT 0.1
 
 /* A run being fitted: what bur_run_plan_make takes. */
 typedef struct fitting {
@@ -31,13 +37,34 @@ static bur_status try_plan(bur_run_plan *out, const fitting *f, const bur_fit_op
     return summed;
 }
 
+/* A plan that could not be made has no bytes. */
+static bool is_smaller(const bur_run_plan *plan, const bur_run_plan *than)
+{
+    return plan->peak_bytes > 0 && (than->peak_bytes == 0 || plan->peak_bytes < than->peak_bytes);
+}
+
+/* The share that takes least. */
+static bur_status find_deepest(bur_run_plan *out, const fitting *f, bur_fit_options *options)
+{
+    bur_fit_options set = *options;
+    bur_run_plan plan;
+    for (size_t i = 0; i < sizeof deep_shares / sizeof *deep_shares; i++) {
+        set.recompute = deep_shares[i];
+        BUR_TRY(try_plan(&plan, f, &set));
+        if (!is_smaller(&plan, out))
+            continue;
+        *out = plan;
+        *options = set;
+    }
+    return BUR_OK;
+}
+
 /* The largest share of live values that fits, found from what is too much: an arena brought down by
- * so many bytes. 0 if none does. */
+ * so many bytes; what takes least if none does. */
 static bur_status find_recompute(bur_run_plan *out, const fitting *f, const bur_run_plan *whole,
                                  bur_fit_options *options)
 {
     enum { ROUNDS = 6 };
-    const double least = 0.1;
     const double from = (double)options->recompute;
     double share = from;
     bur_run_plan plan = *whole;
@@ -46,48 +73,69 @@ static bur_status find_recompute(bur_run_plan *out, const fitting *f, const bur_
             break;
         const double over = (double)(plan.peak_bytes - plan.budget_bytes);
         const double next = share - 1.02 * from * over / (double)whole->arena_bytes;
-        if (over <= 0 || next < least)
+        if (over <= 0 || next < LEAST_KEPT)
             break;
         share = next;
         options->recompute = (float)share;
         BUR_TRY(try_plan(&plan, f, options));
     }
+    if (!plan.fits)
+        BUR_TRY(find_deepest(&plan, f, options));
     *out = plan;
     return BUR_OK;
 }
 
-/* The fewest equal parts of the batch that fit, more than there are. */
+/* The fewest equal parts of the batch that fit, more than there are; those that take least if none
+ * do. */
 static bur_status find_parts(bur_run_plan *out, const fitting *f, bur_fit_options *options)
 {
-    for (int64_t parts = options->accumulate + 1; parts <= options->batch; parts++) {
-        if (options->batch % parts != 0)
+    bur_fit_options set = *options;
+    bur_run_plan plan;
+    for (int64_t parts = options->accumulate + 1; parts <= set.batch; parts++) {
+        if (set.batch % parts != 0)
             continue;
-        options->accumulate = parts;
-        BUR_TRY(try_plan(out, f, options));
-        if (out->fits)
+        set.accumulate = parts;
+        BUR_TRY(try_plan(&plan, f, &set));
+        if (plan.fits || is_smaller(&plan, out)) {
+            *out = plan;
+            *options = set;
+        }
+        if (plan.fits)
             return BUR_OK;
     }
     return BUR_OK;
 }
 
-/* `options` are those of the whole batch, which does not fit. */
+/* The faster of two ways that fit, as far as times are known. */
+static bool is_recompute_faster(const bur_run_plan *recomputed, const bur_run_plan *split)
+{
+    if (!split->fits)
+        return true;
+    return recomputed->step_s > 0 && split->step_s > 0
+               ? recomputed->step_s <= split->step_s
+               : recomputed->recomputed_share <= MOST_RECOMPUTED;
+}
+
+/* `options` are those of the whole batch, which does not fit. Where neither lever is enough alone,
+ * values of the parts that take least are computed again. */
 static bur_status make_fit(bur_fit_options *options, bool may_recompute, bool may_split,
                            const fitting *f, const bur_run_plan *whole)
 {
     bur_fit_options again = *options, parts = *options;
     bur_run_plan recomputed = {.fits = false}, split = {.fits = false};
+    may_split = may_split && !whole->needs_whole_batch;
     if (may_recompute)
         BUR_TRY(find_recompute(&recomputed, f, whole, &again));
-    if (recomputed.fits && recomputed.recomputed_share <= MOST_RECOMPUTED) {
+    if (may_split)
+        BUR_TRY(find_parts(&split, f, &parts));
+    if (recomputed.fits && is_recompute_faster(&recomputed, &split)) {
         *options = again;
         return BUR_OK;
     }
-    if (may_split && !whole->needs_whole_batch)
-        BUR_TRY(find_parts(&split, f, &parts));
+    if (may_split && may_recompute && !split.fits)
+        BUR_TRY(find_recompute(&split, f, &split, &parts));
     if (split.fits)
         *options = parts;
-    else if (recomputed.fits)
-        *options = again;
     return BUR_OK;
 }
 
@@ -152,6 +200,40 @@ static bur_status plan_whole(bur_run_plan *out, const fitting *f, const bur_fit_
     set.accumulate = 1;
     set.recompute = set.recompute == 0 ? 1 : set.recompute;
     return try_plan(out, f, &set);
+}
+
+bur_status bur_run_plan_smallest(bur_run_plan *out, const bur_recipe *recipe,
+                                 const bur_target *target, const bur_target *fallback,
+                                 const bur_dataset_info *train, const bur_dataset_info *test,
+                                 const bur_fit_options *options)
+{
+    if (out == NULL || recipe == NULL || target == NULL || train == NULL || options == NULL)
+        return bur_fail(BUR_E_ARG, "bur_run_plan_smallest: NULL argument");
+    const fitting f = {recipe, target, options->fallback_off ? NULL : fallback, train, test};
+    bur_fit_options set;
+    BUR_TRY(bur__fit_options(&set, options, train));
+    const bool may_split = set.accumulate == 0, may_recompute = set.recompute == 0;
+    bur_run_plan best, other = {.fits = false};
+    set.budget_bytes = 1; /* nothing fits: the levers go as far as they can */
+    set.accumulate = may_split ? 1 : set.accumulate;
+    set.recompute = may_recompute ? 1 : set.recompute;
+    BUR_TRY(try_plan(&best, &f, &set));
+    bur_fit_options parts = set;
+    if (may_recompute)
+        BUR_TRY(find_recompute(&other, &f, &best, &set));
+    if (is_smaller(&other, &best))
+        best = other;
+    other = (bur_run_plan){.fits = false};
+    if (may_split && !best.needs_whole_batch)
+        BUR_TRY(find_parts(&other, &f, &parts));
+    if (is_smaller(&other, &best))
+        best = other;
+    if (may_split && may_recompute && other.peak_bytes > 0)
+        BUR_TRY(find_recompute(&other, &f, &other, &parts));
+    if (is_smaller(&other, &best))
+        best = other;
+    *out = best;
+    return BUR_OK;
 }
 
 /* Between a batch that fits and one that does not: where bytes, which grow almost in proportion to

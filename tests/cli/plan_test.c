@@ -98,7 +98,7 @@ static void test_cli_plan__a_batch_beyond_memory_is_exit_5_and_lists_the_remedie
     static const char *const remedies[] = {
         "1. a smaller batch", "2. smaller images", "input=128x128",
         "3. a lighter model", "width=0.5",         "4. gradient accumulation",
-        "accumulate=",        "parts of",          "the largest that fits"};
+        "accumulate=",        "parts of",          "the largest that fits as it is: batch="};
     (void)state;
     enter_folder();
     run_program(&run, "train resnet50 data=random input=512x512x3 batch=4096 --device cpu");
