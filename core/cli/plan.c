@@ -57,6 +57,10 @@ static bur_status plan_batch(bur_run_plan *out, planner *p, int64_t batch)
 {
     bur_fit_options options = p->options;
     options.batch = batch;
+    /* The largest is the largest in one piece. */
+    if (batch == p->choice.largest && batch != p->choice.batch &&
+        options.batch != p->options.batch && options.accumulate == 0)
+        options.accumulate = 1;
     return bur_run_plan_make(out, p->model.recipe, &p->target.target, p->target.fallback,
                              &p->model.train, p->model.has_test ? &p->model.test : NULL, &options);
 }

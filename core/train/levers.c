@@ -20,15 +20,20 @@ typedef struct fitting {
     const bur_dataset_info *train, *test;
 } fitting;
 
-/* The plan with these levers; a tensor beyond the device's largest allocation is a no, not an
- * error. */
+/* Beyond the device's largest allocation, or beyond numbers: a no, not an error. */
+static bool is_too_large(bur_status status)
+{
+    return status == BUR_E_BUDGET || status == BUR_E_RANGE;
+}
+
+/* The plan with these levers; without bytes where it is too large for one. */
 static bur_status try_plan(bur_run_plan *out, const fitting *f, const bur_fit_options *options)
 {
     bur_run_sessions sessions;
     *out = (bur_run_plan){.fits = false};
     const bur_status status = bur__run_sessions_plan(&sessions, f->recipe, f->target, f->fallback,
                                                      f->train, f->test, options);
-    if (status == BUR_E_BUDGET || status == BUR_E_RANGE)
+    if (is_too_large(status))
         return BUR_OK;
     BUR_TRY(status);
     const bur_status summed =
@@ -139,25 +144,10 @@ static bur_status make_fit(bur_fit_options *options, bool may_recompute, bool ma
     return BUR_OK;
 }
 
-bur_status bur__fit_levers(bur_fit_options *options, const bur_recipe *recipe,
-                           const bur_target *target, const bur_target *fallback,
-                           const bur_dataset_info *train, const bur_dataset_info *test)
+/* Parts that stay in the device's cache are the fastest of all: *found tells whether there are such
+ * that fit. */
+static bur_status find_cached_parts(bool *found, const fitting *f, bur_fit_options *options)
 {
-    const bur_target *host = options->fallback_off ? NULL : fallback;
-    const fitting f = {recipe, target, host, train, test};
-    const bool may_split = options->accumulate == 0, may_recompute = options->recompute == 0;
-    bur_run_plan whole;
-    if (may_split)
-        options->accumulate = 1;
-    if (may_recompute)
-        options->recompute = 1;
-    if (!may_split && !may_recompute)
-        return BUR_OK;
-    BUR_TRY(try_plan(&whole, &f, options));
-    if (!whole.fits)
-        return make_fit(options, may_recompute, may_split, &f, &whole);
-    if (!may_split)
-        return BUR_OK;
     const bur_graph_options graph = {.batch = options->batch,
                                      .mode = BUR_TRAIN,
                                      .loss = options->loss,
@@ -166,7 +156,39 @@ bur_status bur__fit_levers(bur_fit_options *options, const bur_recipe *recipe,
                                      .optimizer = options->optimizer,
                                      .early_update = true,
                                      .recompute = options->recompute};
-    return bur_plan_choose_parts(&options->accumulate, recipe, &graph, target, host);
+    bur_fit_options parts = *options;
+    bur_run_plan plan;
+    *found = false;
+    const bur_status status =
+        bur_plan_choose_parts(&parts.accumulate, f->recipe, &graph, f->target, f->fallback);
+    if (is_too_large(status) || (status == BUR_OK && parts.accumulate == 1))
+        return BUR_OK;
+    BUR_TRY(status);
+    BUR_TRY(try_plan(&plan, f, &parts));
+    *found = plan.fits;
+    if (plan.fits)
+        *options = parts;
+    return BUR_OK;
+}
+
+bur_status bur__fit_levers(bur_fit_options *options, const bur_recipe *recipe,
+                           const bur_target *target, const bur_target *fallback,
+                           const bur_dataset_info *train, const bur_dataset_info *test)
+{
+    const fitting f = {recipe, target, options->fallback_off ? NULL : fallback, train, test};
+    const bool may_split = options->accumulate == 0, may_recompute = options->recompute == 0;
+    bool found = false;
+    bur_run_plan whole;
+    if (may_split)
+        options->accumulate = 1;
+    if (may_recompute)
+        options->recompute = 1;
+    if (may_split)
+        BUR_TRY(find_cached_parts(&found, &f, options));
+    if (found || (!may_split && !may_recompute))
+        return BUR_OK;
+    BUR_TRY(try_plan(&whole, &f, options));
+    return whole.fits ? BUR_OK : make_fit(options, may_recompute, may_split, &f, &whole);
 }
 
 bur_status bur__fit_lower(bur_run_plan *out, bur_fit_options *options, const bur_recipe *recipe,
