@@ -94,6 +94,7 @@ struct bur_device_handle {
     int threads;
     const char *failed; /* text of a kernel that could not run; from then on the device is lost */
     bur_cpu_barrier barrier;
+    uint64_t *modes; /* of each thread's arithmetic, while a run has another */
     bur_kernel *kernels[BUR_CPU_BUCKETS];
 };
 

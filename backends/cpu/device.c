@@ -21,6 +21,11 @@ bur_status bur__cpu_open(bur_device_handle **out, bur_context *context, const bu
     device->info = *info;
     device->isa = isa;
     device->threads = bur_context_threads(context);
+    device->modes = bur_alloc_array(context, (size_t)device->threads, sizeof *device->modes);
+    if (device->modes == NULL) {
+        bur_free(context, device);
+        return BUR_E_NOMEM;
+    }
     *out = device;
     return BUR_OK;
 }
@@ -41,6 +46,7 @@ void bur__cpu_close(bur_device_handle *device)
             next = kernel->next;
             kernel_destroy(kernel);
         }
+    bur_free(device->context, device->modes);
     bur_free(device->context, device);
 }
 

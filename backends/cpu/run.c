@@ -36,6 +36,21 @@ static void restore_mode(uint64_t mode)
 #endif
 }
 
+/* oneDNN's regions run on the threads of the team but know nothing of its modes: where there are
+ * any, the whole run has them. A convolution of denormal numbers takes up to a hundred times as
+ * long, and late gradients are full of them. */
+static void flush_team(const bur_device_handle *device)
+{
+#pragma omp parallel num_threads(device->threads)
+    device->modes[omp_get_thread_num()] = flush_denormals();
+}
+
+static void restore_team(const bur_device_handle *device)
+{
+#pragma omp parallel num_threads(device->threads)
+    restore_mode(device->modes[omp_get_thread_num()]);
+}
+
 static void relax(void)
 {
 #if defined(__SSE2__)
@@ -114,6 +129,14 @@ static void run_team(bur_device_handle *device, bur_command *const *commands, in
     run_share(device, commands, count, watch);
 }
 
+static bool any_outside(bur_command *const *commands, int32_t count)
+{
+    for (int32_t i = 0; i < count; i++)
+        if (commands[i]->outside)
+            return true;
+    return false;
+}
+
 static int32_t length_of_run(bur_command *const *commands, int32_t count)
 {
     int32_t length = 0;
@@ -129,6 +152,9 @@ bur_status bur__cpu_run_timed(bur_device_handle *device, bur_command *const *com
     const int callers_threads = omp_get_max_threads();
     if (callers_threads != device->threads)
         omp_set_num_threads(device->threads);
+    const bool leaves = any_outside(commands, count);
+    if (leaves)
+        flush_team(device);
     for (int32_t i = 0; i < count;) {
         const int32_t length = length_of_run(commands + i, count - i);
         if (length > 0)
@@ -139,6 +165,8 @@ bur_status bur__cpu_run_timed(bur_device_handle *device, bur_command *const *com
             stop(watch);
         i += length > 0 ? length : 1;
     }
+    if (leaves)
+        restore_team(device);
     if (callers_threads != device->threads)
         omp_set_num_threads(callers_threads);
     if (device->failed != NULL)

@@ -156,6 +156,34 @@ static void assert_close(const bur_call *call, const char *text, const float *y,
         fail_msg("%s: oneDNN differs by %g where the largest is %g", text, error, largest);
 }
 
+/* What is left of a late gradient: a hundred times as slow to multiply, for nothing. */
+static void test_cpu_onednn__denormals_are_zero_on_every_thread(void **state)
+{
+    (void)state;
+    for (int threads = 1; threads <= 3; threads++) {
+        test_device device;
+        open_cpu(&device, threads, false);
+        for (int i = 0; i < LARGE_CALLS; i++) {
+            instance it;
+            if (large_calls[i].n_inputs > 2)
+                continue;
+            instance_create(&it, &large_calls[i]);
+            for (int64_t j = 0; j < bur_desc_count(&it.inputs[0]); j++)
+                ((float *)it.x[0])[j] = 0x1p-130F;
+            float *y = execute(&device, &it.call, it.x);
+            for (int64_t j = 0; j < bur_desc_count(&it.output); j++)
+                if (y[j] != 0)
+                    fail_msg("%s on %d threads: element %d is %g", large_calls[i].name, threads,
+                             (int)j, (double)y[j]);
+            free(y);
+            instance_destroy(&it);
+        }
+        test_device_close(&device);
+    }
+    volatile float smallest = 0x1p-126F; /* and the caller's own arithmetic is as before */
+    assert_true(smallest / 2 > 0);
+}
+
 static void test_cpu_onednn__carries_out_large_products_and_convolutions(void **state)
 {
     (void)state;
