@@ -38,6 +38,9 @@ static void test_cli_plan__described_memory_gives_the_batch_of_its_class(void **
         if (batch != cases[i].batch)
             fail_msg("burthen %s recommends %d, not %d", cases[i].line, batch, cases[i].batch);
     }
+    /* S-213: a class wins over the usual 32, and says so. */
+    run_program(&run, "plan cnn --ram 16GiB");
+    assert_contains(run.out, "recommended  batch=16     suits 16 GB of RAM, 8-16");
     leave_folder();
 }
 
