@@ -242,6 +242,7 @@ int cli_fit_options(bur_fit_options *out, const cli_app *app)
         .budget_bytes = options->budget_bytes,
         .placement = (bur_placement_effort)options->placement,
         .fallback_off = options->fallback != 0,
+        .memory_growth = options->memory_growth != 0,
     };
     return CLI_DONE;
 }

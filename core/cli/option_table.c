@@ -148,6 +148,9 @@ const cli_option cli_option_table[] = {
      "starts from the parameters in a .safetensors file, ours or PyTorch's (torchvision's models have its names)"},
     {"out", 0, KEY, CLI_TYPE_TEXT, "DIR", NULL, 0, 0, NULL, CLI_VERB_TRAIN, FIELD(out),
      "where the run is saved, a folder that does not exist yet; by default runs/MODEL-1, -2, ..."},
+    {"memory_growth", 0, KEY, CLI_TYPE_CHOICE, "off|on", "off", 0, 0, offers, TRAINS, FIELD(memory_growth),
+     "on: memory of the device is taken piece by piece, as the first step comes to need it; by default all is taken "
+     "before the first step, so that running out is known then"},
     {"fallback", 0, KEY, CLI_TYPE_CHOICE, "on|off", "on", 0, 0, switches, RUNS, FIELD(fallback),
      "off: an operator that the device lacks, or a device that fails, is an error instead of going on on the CPU"},
     {"threads", 0, KEY, CLI_TYPE_INTEGER, "N", NULL, 1, 4096, NULL, RUNS | CLI_VERB_BENCH, FIELD(threads),

@@ -64,6 +64,7 @@ typedef struct cli_options {
     int32_t schedule;          /* bur_schedule_kind */
     int32_t loss;              /* bur_loss; BUR_LOSS_NONE: by the data */
     int32_t stem;              /* 0 imagenet, 1 small */
+    int32_t memory_growth;     /* 0 off, 1 on */
     int32_t fallback;          /* 0 on, 1 off */
     int32_t placement;         /* bur_placement_effort */
     int32_t preset;            /* 0 none; its values stand in the fields */

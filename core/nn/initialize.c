@@ -206,6 +206,10 @@ bur_status bur_session_initialize(bur_session *session, const bur_recipe *recipe
     for (int32_t i = 0; i < bur_session_state_count(session) && status == BUR_OK; i++) {
         const bur_state_tensor *tensor = bur_session_state_at(session, i);
         const bur_parameter *parameter = bur_recipe_parameter_at(recipe, tensor->parameter);
+        if (tensor->slot >= 0 && tensor->initial == 0) {
+            status = bur_session_clear_state(session, i);
+            continue;
+        }
         if (tensor->slot < 0)
             bur_initialize(values, &tensor->desc, parameter->initializer, seed, tensor->parameter);
         for (int64_t j = 0; tensor->slot >= 0 && j < bur_desc_count(&tensor->desc); j++)

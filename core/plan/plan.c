@@ -291,9 +291,22 @@ static void sum_up(bur_plan *plan, const bur_placement *arena, size_t alignment)
     s->bytes[BUR_BYTES_WORKSPACE] += s->total_bytes - known;
 }
 
-static size_t chunk_limit(const bur_device_info *info, size_t alignment)
+/* The chunks of a region where the target wants them no larger than `wanted`; 0: it has no wish. */
+static size_t chunk_limit(const bur_device_info *info, size_t wanted)
 {
-    return (size_t)info->max_alloc_bytes & ~(alignment - 1);
+    size_t most = (size_t)info->max_alloc_bytes;
+    if (wanted > 0 && (wanted < most || most == 0))
+        most = wanted;
+    return most & ~((size_t)info->align_bytes - 1);
+}
+
+size_t bur__plan_largest_buffer(const bur_plan *plan, bur_region region)
+{
+    size_t most = 0;
+    for (int32_t i = 0; i < plan->n_buffers; i++)
+        if (plan->buffers[i].region == region && plan->buffers[i].bytes > most)
+            most = plan->buffers[i].bytes;
+    return bur_size_align(most + 2 * plan->guard_bytes, plan->target.info->align_bytes);
 }
 
 static bur_status make(bur_plan *plan)
@@ -315,8 +328,10 @@ static bur_status make(bur_plan *plan)
     BUR_TRY(status);
     BUR_TRY(add_nodes(plan));
 
-    plan->chunk_bytes[BUR_REGION_PERSISTENT] = plan->chunk_bytes[BUR_REGION_ARENA] =
-        chunk_limit(plan->target.info, alignment);
+    plan->chunk_bytes[BUR_REGION_PERSISTENT] =
+        chunk_limit(plan->target.info, plan->target.persistent_chunk_bytes);
+    plan->chunk_bytes[BUR_REGION_ARENA] =
+        chunk_limit(plan->target.info, plan->target.arena_chunk_bytes);
     bur_placement arena = {0}, host = {0};
     BUR_TRY(place_persistent(plan, alignment));
     BUR_TRY(place_region(plan, BUR_REGION_ARENA, alignment, &arena));

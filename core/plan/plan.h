@@ -62,4 +62,7 @@ struct bur_plan {
 bur_status bur__plan_create(bur_plan **out, const bur_graph *graph, const bur_target *target,
                             const bur_target *fallback, size_t guard_bytes);
 
+/* The bytes of a region's largest buffer, aligned: what a chunk of it must hold. */
+size_t bur__plan_largest_buffer(const bur_plan *plan, bur_region region);
+
 #endif

@@ -32,7 +32,16 @@ static bur_status commit(const bur_region_memory *region, bur_buffer *buffer, si
     return BUR_OK;
 }
 
-/* Makes and commits the chunks of a region. */
+/* Makes and commits one piece of a region. */
+static bur_status create_chunk(const bur_region_memory *region, int32_t chunk)
+{
+    bur_device *device = region->device;
+    BUR_TRY(bur__buffer_create(&region->chunks[chunk], device, chunk_size(region, chunk)));
+    BUR_TRY(commit(region, region->chunks[chunk], chunk_size(region, chunk)));
+    return device->backend->sync(device->handle);
+}
+
+/* Makes the pieces of a region, unless it grows. */
 static bur_status create_region(bur_region_memory *region, bur_context *context)
 {
     if (region->total_bytes == 0)
@@ -43,11 +52,16 @@ static bur_status create_region(bur_region_memory *region, bur_context *context)
     if (region->chunks == NULL)
         return BUR_E_NOMEM;
     region->n_chunks = n;
-    for (int32_t i = 0; i < n; i++) {
-        BUR_TRY(bur__buffer_create(&region->chunks[i], region->device, chunk_size(region, i)));
-        BUR_TRY(commit(region, region->chunks[i], chunk_size(region, i)));
-    }
-    return region->device->backend->sync(region->device->handle);
+    for (int32_t i = 0; i < n && !region->grows; i++)
+        BUR_TRY(create_chunk(region, i));
+    return BUR_OK;
+}
+
+bur_status bur__memory_need(bur_memory *memory, bur_region region, size_t offset)
+{
+    const bur_region_memory *r = &memory->regions[region];
+    const int32_t chunk = r->chunk_bytes == 0 ? 0 : (int32_t)(offset / r->chunk_bytes);
+    return r->chunks[chunk] != NULL ? BUR_OK : create_chunk(r, chunk);
 }
 
 static void destroy_region(bur_region_memory *region, bur_context *context)
@@ -72,8 +86,8 @@ static void size_regions(bur_region_memory *regions, const bur_plan *const *plan
     }
 }
 
-bur_status bur_memory_create(bur_memory **out, bur_device *device, const bur_plan *const *plans,
-                             int32_t count)
+static bur_status create(bur_memory **out, bur_device *device, const bur_plan *const *plans,
+                         int32_t count, bool grows)
 {
     if (out == NULL || device == NULL || plans == NULL || count < 1)
         return bur_fail(BUR_E_ARG, "bur_memory_create: no plan or NULL argument");
@@ -83,8 +97,10 @@ bur_status bur_memory_create(bur_memory **out, bur_device *device, const bur_pla
     memory->context = device->context;
     memory->device = device;
     size_regions(memory->regions, plans, count);
-    for (int32_t r = 0; r < BUR_REGION_COUNT; r++)
+    for (int32_t r = 0; r < BUR_REGION_COUNT; r++) {
         memory->regions[r].device = device;
+        memory->regions[r].grows = grows && r != BUR_REGION_HOST;
+    }
     bur_status status = BUR_OK;
     if (memory->regions[BUR_REGION_HOST].total_bytes > 0)
         status = bur_device_open(&memory->regions[BUR_REGION_HOST].device, device->context, "cpu");
@@ -98,6 +114,18 @@ bur_status bur_memory_create(bur_memory **out, bur_device *device, const bur_pla
     return BUR_OK;
 }
 
+bur_status bur_memory_create(bur_memory **out, bur_device *device, const bur_plan *const *plans,
+                             int32_t count)
+{
+    return create(out, device, plans, count, false);
+}
+
+bur_status bur_memory_create_growing(bur_memory **out, bur_device *device,
+                                     const bur_plan *const *plans, int32_t count)
+{
+    return create(out, device, plans, count, true);
+}
+
 void bur_memory_destroy(bur_memory *memory)
 {
     if (memory == NULL)
@@ -108,29 +136,37 @@ void bur_memory_destroy(bur_memory *memory)
 }
 
 /* What both regions have, chunk by chunk; both lie in mapped memory. */
-static void copy_region(const bur_region_memory *to, const bur_region_memory *from)
+static bur_status copy_region(const bur_region_memory *to, const bur_region_memory *from)
 {
     const bur_backend *backend = to->device->backend;
     for (int32_t i = 0; i < to->n_chunks && i < from->n_chunks; i++) {
         const size_t a = chunk_size(to, i), b = chunk_size(from, i);
+        if (from->chunks[i] == NULL)
+            continue;
+        if (to->chunks[i] == NULL)
+            BUR_TRY(create_chunk(to, i));
         memcpy(backend->map(to->chunks[i]), backend->map(from->chunks[i]), a < b ? a : b);
     }
+    return BUR_OK;
 }
 
 /* A persistent region of another size with what it held: plans of one recipe agree on the offsets,
  * and what only one of them has stands at the end. */
 static bur_status resize_persistent(bur_region_memory *region, size_t bytes, bur_context *context)
 {
-    bur_region_memory other = {
-        .device = region->device, .chunk_bytes = region->chunk_bytes, .total_bytes = bytes};
+    bur_region_memory other = {.device = region->device,
+                               .grows = region->grows,
+                               .chunk_bytes = region->chunk_bytes,
+                               .total_bytes = bytes};
     if (bytes == region->total_bytes)
         return BUR_OK;
-    const bur_status status = create_region(&other, context);
+    bur_status status = create_region(&other, context);
+    if (status == BUR_OK)
+        status = copy_region(&other, region);
     if (status != BUR_OK) {
         destroy_region(&other, context);
         return status;
     }
-    copy_region(&other, region);
     destroy_region(region, context);
     *region = other;
     return BUR_OK;
@@ -142,7 +178,11 @@ bur_status bur__memory_replan(bur_memory *memory, const bur_plan *const *plans, 
     bur_region_memory *const regions = memory->regions;
     memcpy(sized, regions, sizeof sized);
     size_regions(sized, plans, count);
-    if (memory->device->backend->map == NULL || sized[BUR_REGION_HOST].total_bytes > 0)
+    bool same_pieces = true;
+    for (int32_t r = 0; r < BUR_REGION_COUNT; r++)
+        same_pieces = same_pieces && sized[r].chunk_bytes == regions[r].chunk_bytes;
+    if (memory->device->backend->map == NULL || sized[BUR_REGION_HOST].total_bytes > 0 ||
+        !same_pieces)
         return bur_fail(BUR_E_UNSUPPORTED, "the memory of %s is not replaced while it is in use",
                         memory->device->info.name);
     /* The arena holds nothing between steps: it goes before anything comes. */

@@ -203,6 +203,9 @@ bur_status bur_session_profile(bur_session *session, const void *x, const void *
                  .scalars = scalars,
                  .parts = parts,
                  .rows = bur_session_profile_rows(session)};
+    if (session->n_bound < session->plan->n_steps)
+        return bur_fail(BUR_E_STATE, "over memory that grows a session is profiled after its first "
+                                     "step, which binds it");
     if (runs < 1 || capacity < p.rows)
         return bur_fail(BUR_E_ARG, "%d runs; room for %d rows of %d", runs, capacity, p.rows);
     const int32_t line = p.rows + 1;

@@ -16,6 +16,26 @@ static bur_place host_place(const bur_session *session, int32_t value)
     return bur__session_place(session, session->plan->host_buffer[value]);
 }
 
+/* The memory of a buffer of the plan; there is none for what a step does not use. */
+static bur_status need_buffer(const bur_session *session, int32_t buffer)
+{
+    const bur_plan_buffer *b = &session->plan->buffers[buffer];
+    return bur__memory_need(session->memory, b->region, b->offset);
+}
+
+/* That of all that a run reads, writes and works in. */
+static bur_status need_run(const bur_session *session, const bur_plan_step *step)
+{
+    const bur_plan *plan = session->plan;
+    const bur_graph_node *node = &plan->graph->nodes[step->node];
+    const int32_t *buffers = step->on_host ? plan->host_buffer : plan->device_buffer;
+    for (int32_t i = 0; i < node->n_inputs; i++)
+        BUR_TRY(need_buffer(session, buffers[plan->graph->inputs[node->first_input + i]]));
+    for (int32_t i = 0; i < node->n_outputs; i++)
+        BUR_TRY(need_buffer(session, buffers[node->first_output + i]));
+    return step->scratch < 0 ? BUR_OK : need_buffer(session, step->scratch);
+}
+
 /* Builds and binds the kernel of one run step. */
 static bur_status bind_run(bur_session *session, const bur_plan_step *step, bur_desc *descs,
                            bur_place *inputs)
@@ -23,6 +43,7 @@ static bur_status bind_run(bur_session *session, const bur_plan_step *step, bur_
     const bur_plan *plan = session->plan;
     const bur_graph *graph = plan->graph;
     const bur_graph_node *node = &graph->nodes[step->node];
+    BUR_TRY(need_run(session, step));
     bur_device *device =
         session->memory->regions[step->on_host ? BUR_REGION_HOST : BUR_REGION_ARENA].device;
     bur_desc output_descs[BUR_MAX_OUTPUTS];
@@ -57,8 +78,10 @@ static bur_status bind_run(bur_session *session, const bur_plan_step *step, bur_
     return BUR_OK;
 }
 
-static void bind_copy(bur_session *session, const bur_plan_step *step)
+static bur_status bind_copy(bur_session *session, const bur_plan_step *step)
 {
+    BUR_TRY(need_buffer(session, session->plan->device_buffer[step->value]));
+    BUR_TRY(need_buffer(session, session->plan->host_buffer[step->value]));
     const bool to_host = step->kind == BUR_STEP_TO_HOST;
     const bur_place device = device_place(session, step->value),
                     host = host_place(session, step->value);
@@ -68,36 +91,43 @@ static void bind_copy(bur_session *session, const bur_plan_step *step)
                       .from = to_host ? device : host,
                       .to = to_host ? host : device,
                       .bytes = bur_desc_bytes(&session->plan->graph->values[step->value].desc)};
+    return BUR_OK;
 }
 
-static bur_status bind_steps(bur_session *session)
+/* Binds the next `count` steps of the plan. */
+static bur_status bind_steps(bur_session *session, int32_t count)
 {
     const bur_plan *plan = session->plan;
-    const size_t n = (size_t)plan->n_steps;
     int32_t most = 1;
     for (int32_t i = 0; i < plan->graph->n_nodes; i++)
         most = plan->graph->nodes[i].n_inputs > most ? plan->graph->nodes[i].n_inputs : most;
+    bur_desc *descs = bur_alloc_array(session->context, (size_t)most, sizeof *descs);
+    bur_place *inputs = bur_alloc_array(session->context, (size_t)most, sizeof *inputs);
+    bur_status status = descs == NULL || inputs == NULL ? BUR_E_NOMEM : BUR_OK;
+    for (const int32_t end = session->n_bound + count;
+         session->n_bound < end && status == BUR_OK;) {
+        const bur_plan_step *step = &plan->steps[session->n_bound];
+        status = step->kind == BUR_STEP_RUN ? bind_run(session, step, descs, inputs)
+                                            : bind_copy(session, step);
+        session->n_bound += status == BUR_OK;
+    }
+    bur_free(session->context, descs);
+    bur_free(session->context, inputs);
+    return status;
+}
+
+static bur_status make_lists(bur_session *session)
+{
+    const size_t n = (size_t)session->plan->n_steps;
     session->commands = bur_alloc_array(session->context, n, sizeof *session->commands);
     session->command_backends =
         bur_alloc_array(session->context, n, sizeof *session->command_backends);
     session->command_nodes = bur_alloc_array(session->context, n, sizeof *session->command_nodes);
     session->segments = bur_alloc_array(session->context, n, sizeof *session->segments);
-    bur_desc *descs = bur_alloc_array(session->context, (size_t)most, sizeof *descs);
-    bur_place *inputs = bur_alloc_array(session->context, (size_t)most, sizeof *inputs);
-    bur_status status = session->commands == NULL || session->command_backends == NULL ||
-                                session->command_nodes == NULL || session->segments == NULL ||
-                                descs == NULL || inputs == NULL
-                            ? BUR_E_NOMEM
-                            : BUR_OK;
-    for (int32_t i = 0; i < plan->n_steps && status == BUR_OK; i++) {
-        if (plan->steps[i].kind == BUR_STEP_RUN)
-            status = bind_run(session, &plan->steps[i], descs, inputs);
-        else
-            bind_copy(session, &plan->steps[i]);
-    }
-    bur_free(session->context, descs);
-    bur_free(session->context, inputs);
-    return status;
+    return session->commands == NULL || session->command_backends == NULL ||
+                   session->command_nodes == NULL || session->segments == NULL
+               ? BUR_E_NOMEM
+               : BUR_OK;
 }
 
 /* What stands before a parameter's name in that of its average or of an optimizer's state. */
@@ -155,6 +185,7 @@ static bur_status write_class_weights(bur_session *session)
     const bur_graph *graph = session->plan->graph;
     if (graph->weights < 0)
         return BUR_OK;
+    BUR_TRY(need_buffer(session, session->plan->device_buffer[graph->weights]));
     const bur_place place = device_place(session, graph->weights);
     return session->memory->regions[BUR_REGION_ARENA].device->backend->write(
         place.buffer, place.offset_bytes, graph->options.class_weights,
@@ -175,7 +206,9 @@ bur_status bur_session_create(bur_session **out, bur_memory *memory, const bur_p
     session->context = memory->context;
     session->memory = memory;
     session->plan = plan;
-    bur_status status = bind_steps(session);
+    bur_status status = make_lists(session);
+    if (status == BUR_OK && !memory->regions[BUR_REGION_ARENA].grows)
+        status = bind_steps(session, plan->n_steps);
     if (status == BUR_OK)
         status = list_states(session);
     if (status == BUR_OK)
@@ -220,23 +253,45 @@ bur_status bur__session_copy(const bur_session *session, const bur_segment *segm
                                                 address, segment->bytes);
 }
 
+static bur_status run_segment(const bur_session *session, const bur_segment *segment)
+{
+    return segment->kind == BUR_STEP_RUN
+               ? segment->device->backend->run(segment->device->handle,
+                                               session->commands + segment->first, segment->count)
+               : bur__session_copy(session, segment);
+}
+
+/* The steps of a list that are not bound yet: each is bound, which makes its memory, and run. */
+static bur_status run_growing(bur_session *session, bool update)
+{
+    const bur_plan *plan = session->plan;
+    while (session->n_bound < plan->n_steps && plan->steps[session->n_bound].update == update) {
+        const int32_t command = session->n_commands;
+        BUR_TRY(bind_steps(session, 1));
+        bur_segment last = session->segments[session->n_segments - 1];
+        if (last.kind == BUR_STEP_RUN) {
+            last.first = command;
+            last.count = 1;
+        }
+        BUR_TRY(run_segment(session, &last));
+    }
+    return BUR_OK;
+}
+
 static bur_status run_list(bur_session *session, bool update)
 {
     for (int32_t i = 0; i < session->n_segments; i++) {
         const bur_segment *segment = &session->segments[i];
         if (segment->update != update)
             continue;
-        if (segment->kind == BUR_STEP_RUN)
-            BUR_TRY(segment->device->backend->run(
-                segment->device->handle, session->commands + segment->first, segment->count));
-        else
-            BUR_TRY(bur__session_copy(session, segment));
+        BUR_TRY(run_segment(session, segment));
     }
-    return BUR_OK;
+    return run_growing(session, update);
 }
 
 static bur_status write_value(bur_session *session, int32_t value, const void *data, size_t bytes)
 {
+    BUR_TRY(need_buffer(session, session->plan->device_buffer[value]));
     const bur_place place = device_place(session, value);
     return backend_of(session)->write(place.buffer, place.offset_bytes, data, bytes);
 }
@@ -244,6 +299,10 @@ static bur_status write_value(bur_session *session, int32_t value, const void *d
 static bur_status read_value(bur_session *session, int32_t value, void *data, size_t bytes)
 {
     const bur_place place = device_place(session, value);
+    if (place.buffer == NULL) { /* memory that has not grown so far is zero */
+        memset(data, 0, bytes);
+        return BUR_OK;
+    }
     return backend_of(session)->read(place.buffer, place.offset_bytes, data, bytes);
 }
 
@@ -263,15 +322,22 @@ bur_status bur_session_write_batch(bur_session *session, const void *x, const vo
     return write_value(session, graph->target, target, value_bytes(session, graph->target));
 }
 
+static bur_status clear_value(bur_session *session, int32_t value)
+{
+    const bur_place place = device_place(session, value);
+    if (place.buffer == NULL) /* it will come zeroed */
+        return BUR_OK;
+    return backend_of(session)->fill(place.buffer, place.offset_bytes, 0,
+                                     value_bytes(session, value));
+}
+
 static bur_status clear_gradients(bur_session *session)
 {
     const bur_graph *graph = session->plan->graph;
     for (int32_t i = 0; i < graph->n_values; i++) {
         if (graph->values[i].kind != GRAPH_GRADIENT)
             continue;
-        const bur_place place = device_place(session, i);
-        BUR_TRY(backend_of(session)->fill(place.buffer, place.offset_bytes, 0,
-                                          value_bytes(session, i)));
+        BUR_TRY(clear_value(session, i));
     }
     return BUR_OK;
 }
@@ -306,7 +372,7 @@ static bool is_one_run(const bur_session *session)
 bur_status bur_session_step(bur_session *session, const bur_scalars *scalars)
 {
     BUR_TRY(bur__session_begin(session, scalars));
-    if (is_one_run(session)) {
+    if (session->n_bound == session->plan->n_steps && is_one_run(session)) {
         bur_device *device = session->segments[0].device;
         return device->backend->run(device->handle, session->commands, session->n_commands);
     }
@@ -401,6 +467,14 @@ bur_status bur_session_write_state(bur_session *session, int32_t index, const vo
                        bur_desc_bytes(&session->states[index].desc));
 }
 
+bur_status bur_session_clear_state(bur_session *session, int32_t index)
+{
+    if (index < 0 || index >= session->n_states)
+        return bur_fail(BUR_E_ARG, "state tensor %" PRId32 " of %" PRId32, index,
+                        session->n_states);
+    return clear_value(session, session->state_values[index]);
+}
+
 bur_status bur_session_read_gradient(bur_session *session, int32_t parameter, void *data)
 {
     const bur_graph *graph = session->plan->graph;
@@ -415,6 +489,8 @@ bur_status bur_session_read_gradient(bur_session *session, int32_t parameter, vo
 
 const char *bur__session_map_state(const bur_session *session, int32_t index)
 {
+    if (need_buffer(session, session->plan->device_buffer[session->state_values[index]]) != BUR_OK)
+        return NULL;
     const bur_place place = device_place(session, session->state_values[index]);
     const char *base =
         backend_of(session)->map == NULL ? NULL : backend_of(session)->map(place.buffer);

@@ -8,7 +8,8 @@
 /* One region of a run: buffers of chunk_bytes each, the last one smaller. */
 typedef struct bur_region_memory {
     bur_device *device;
-    bur_buffer **chunks;
+    bur_buffer **chunks; /* in a region that grows NULL until it is needed */
+    bool grows;
     int32_t n_chunks;
     size_t chunk_bytes, total_bytes;
 } bur_region_memory;
@@ -44,6 +45,7 @@ struct bur_session {
     const bur_backend **command_backends;
     int32_t *command_nodes;
     int32_t n_commands;
+    int32_t n_bound; /* of the plan's steps; over memory that grows the first step binds them */
     bur_segment *segments;
     int32_t n_segments;
     bur_state_tensor *states;
@@ -51,7 +53,11 @@ struct bur_session {
     int32_t n_states;
 };
 
-/* Where a value or buffer of the plan lies in the memory. */
+/* Makes the piece of a region that holds this offset, zeroed, if it is not there yet. */
+bur_status bur__memory_need(bur_memory *memory, bur_region region, size_t offset);
+
+/* Where a value or buffer of the plan lies in the memory; its buffer is NULL in memory that grows
+ * and has not come so far. */
 bur_place bur__session_place(const bur_session *session, int32_t buffer);
 
 /* Rows of a profile before those of the commands: what the host does. */

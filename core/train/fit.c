@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 enum { PROGRESS_NS = 100000000 };
@@ -37,6 +38,22 @@ static double weight_sum(const bur_trainer *trainer, const bur_batch *batch)
     return sum;
 }
 
+/* S-110: what the device held at the start, with the first gradients and after the first update. */
+static bur_status tell_growth(const bur_trainer *trainer)
+{
+    char note[256];
+    const double mib = 1048576.0;
+    snprintf(
+        note, sizeof note,
+        "memory grew as it was needed from %.1f MiB: %.1f on %s with the parameters, %.1f with "
+        "the first gradients, %.1f after the first update; planned are %.1f",
+        (double)trainer->sessions.persistent_chunk_bytes / mib,
+        (double)trainer->grown_bytes[0] / mib, bur_device_describe(trainer->device)->name,
+        (double)trainer->grown_bytes[1] / mib, (double)bur_device_live_bytes(trainer->device) / mib,
+        (double)trainer->plan.device_bytes / mib);
+    return bur__trainer_tell(trainer, BUR_EVENT_NOTE, note);
+}
+
 /* One update from an effective batch, in micro-batches that each add their gradients. */
 static bur_status update(bur_trainer *trainer, const bur_batch *batch)
 {
@@ -47,6 +64,9 @@ static bur_status update(bur_trainer *trainer, const bur_batch *batch)
     const int64_t micro = trainer->options.batch / trainer->options.accumulate;
     bur_scalars scalars = bur__trainer_scalars(trainer, weight_sum(trainer, batch));
     bur_session *session = NULL;
+    const bool growing = trainer->options.memory_growth && trainer->updates == 0;
+    if (growing)
+        trainer->grown_bytes[0] = bur_device_live_bytes(trainer->device);
     for (int64_t first = 0; first < batch->count; first += micro) {
         const int64_t count = batch->count - first < micro ? batch->count - first : micro;
         BUR_TRY(bur__trainer_session(trainer, BUR_TRAIN, count, &session));
@@ -56,10 +76,12 @@ static bur_status update(bur_trainer *trainer, const bur_batch *batch)
                                     (const char *)batch->target + (size_t)first * target_bytes));
         BUR_TRY(bur_session_accumulate(session, &scalars));
     }
+    if (growing)
+        trainer->grown_bytes[1] = bur_device_live_bytes(trainer->device);
     BUR_TRY(bur_session_update(session));
     trainer->updates++;
     trainer->step++;
-    return BUR_OK;
+    return growing ? tell_growth(trainer) : BUR_OK;
 }
 
 /* Of the host, now; NaN where it is not told. */

@@ -124,7 +124,8 @@ static bur_status tell_helpless(bur_trainer *trainer, const shortage *found,
     if (trainer->was_helpless)
         return BUR_OK;
     trainer->was_helpless = true;
-    const char *reason = target->info->unified == 0 ? "what it takes lies on the device"
+    const char *reason = target->info->unified == 0       ? "what it takes lies on the device"
+                         : trainer->options.memory_growth ? "it took its memory piece by piece"
                          : lower->needs_whole_batch
                              ? "it normalises the whole batch, which is not split, and computing "
                                "more values again is not enough"
@@ -148,7 +149,7 @@ bur_status bur__trainer_watch(bur_trainer *trainer, int64_t epoch)
         return BUR_OK;
     bur_fit_options options = trainer->options;
     bur_run_plan lower = {.fits = false};
-    if (target.info->unified != 0 && target.backend->map != NULL)
+    if (target.info->unified != 0 && target.backend->map != NULL && !options.memory_growth)
         BUR_TRY(find_lower(&lower, &options, trainer, &target, &fallback, found.goal_bytes));
     if (!lower.fits)
         return tell_helpless(trainer, &found, &target, &lower);

@@ -1,6 +1,7 @@
 /* Plans of runs: the sessions they need, their bytes, their budget. */
 #include "run_plan.h"
 #include "../base/context.h"
+#include "../plan/plan.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -171,12 +172,16 @@ bur_status bur__run_sessions_add(bur_run_sessions *sessions, const bur_recipe *r
                                              .early_update = true,
                                              .recompute =
                                                  mode == BUR_TRAIN ? options->recompute : 0};
+    bur_target pieces = *target;
+    if (sessions->arena_chunk_bytes > 0) {
+        pieces.persistent_chunk_bytes = sessions->persistent_chunk_bytes;
+        pieces.arena_chunk_bytes = sessions->arena_chunk_bytes;
+    }
     bur_run_session *added = &sessions->list[sessions->count];
     *added = (bur_run_session){.mode = mode, .batch = batch};
     BUR_TRY(bur_graph_create(&added->graph, recipe, &graph_options));
-    bur_target packed = *target;
-    packed.placement = options->placement;
-    const bur_status status = bur_plan_create(&added->plan, added->graph, &packed,
+    pieces.placement = options->placement;
+    const bur_status status = bur_plan_create(&added->plan, added->graph, &pieces,
                                               options->fallback_off ? NULL : fallback);
     if (status != BUR_OK) {
         bur_graph_destroy(added->graph);
@@ -255,6 +260,33 @@ static bur_status plan_sessions(bur_run_sessions *sessions, const bur_recipe *re
     return BUR_OK;
 }
 
+/* The most that a region takes in any session; largest: its largest buffer in place of all. */
+static size_t most_of(const bur_run_sessions *sessions, bur_region region, bool largest)
+{
+    size_t most = 0;
+    for (int32_t i = 0; i < sessions->count; i++) {
+        const bur_plan *plan = sessions->list[i].plan;
+        const size_t bytes =
+            largest ? bur__plan_largest_buffer(plan, region) : plan->region_bytes[region];
+        most = bytes > most ? bytes : most;
+    }
+    return most;
+}
+
+/* Pieces of memory that grows: an eighth of what the run takes on the device, or the largest tensor
+ * of the region. */
+static void choose_pieces(bur_run_sessions *out, const bur_run_sessions *whole)
+{
+    enum { PIECES = 8 };
+    const size_t eighth = (most_of(whole, BUR_REGION_PERSISTENT, false) +
+                           most_of(whole, BUR_REGION_ARENA, false)) /
+                          PIECES,
+                 tensor = most_of(whole, BUR_REGION_PERSISTENT, true),
+                 temporary = most_of(whole, BUR_REGION_ARENA, true);
+    out->persistent_chunk_bytes = eighth > tensor ? eighth : tensor;
+    out->arena_chunk_bytes = eighth > temporary ? eighth : temporary;
+}
+
 bur_status bur__run_sessions_plan(bur_run_sessions *out, const bur_recipe *recipe,
                                   const bur_target *target, const bur_target *fallback,
                                   const bur_dataset_info *train, const bur_dataset_info *test,
@@ -264,8 +296,14 @@ bur_status bur__run_sessions_plan(bur_run_sessions *out, const bur_recipe *recip
     if (test != NULL)
         BUR_TRY(bur__run_check_data(recipe, test));
     bur_run_sessions sessions = {.count = 0};
-    const bur_status status =
-        plan_sessions(&sessions, recipe, target, fallback, train, test, options);
+    bur_status status = plan_sessions(&sessions, recipe, target, fallback, train, test, options);
+    if (status == BUR_OK && options->memory_growth) {
+        bur_run_sessions pieces = {.count = 0};
+        choose_pieces(&pieces, &sessions);
+        bur__run_sessions_destroy(&sessions);
+        sessions = pieces;
+        status = plan_sessions(&sessions, recipe, target, fallback, train, test, options);
+    }
     if (status != BUR_OK) {
         bur__run_sessions_destroy(&sessions);
         return status;

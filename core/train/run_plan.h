@@ -19,6 +19,7 @@ typedef struct bur_run_session {
 typedef struct bur_run_sessions {
     bur_run_session list[RUN_MAX_SESSIONS];
     int32_t count;
+    size_t persistent_chunk_bytes, arena_chunk_bytes; /* of memory that grows: its pieces; else 0 */
 } bur_run_sessions;
 
 /* Samples set apart for validation: the last floor(n * split) or so, as Keras splits. */

@@ -77,7 +77,8 @@ bur_status bur__trainer_bind(bur_trainer *trainer)
 {
     const bur_plan *plans[RUN_MAX_SESSIONS];
     list_plans(plans, &trainer->sessions);
-    BUR_TRY(bur_memory_create(&trainer->memory, trainer->device, plans, trainer->sessions.count));
+    BUR_TRY((trainer->options.memory_growth ? bur_memory_create_growing : bur_memory_create)(
+        &trainer->memory, trainer->device, plans, trainer->sessions.count));
     return bind_sessions(trainer, &trainer->sessions);
 }
 

@@ -18,6 +18,8 @@ struct bur_trainer {
     bur_fit_options options; /* complete */
     bur_run_plan plan;       /* of the start */
     bur_run_plan present;    /* the same, or what the run was stepped down to */
+    size_t grown_bytes[2];   /* with memory_growth: on the device before the first update, and after
+                                its gradients */
     bool was_helpless;       /* memory is short, nothing can be done, and it was said */
     bool has_no_arena;       /* it was given back and no other was to be had */
 

@@ -47,6 +47,9 @@ typedef struct bur_target {
     const bur_device_info *info;
     int32_t threads;
     bur_placement_effort placement;
+    /* The persistent region and the arena come in pieces of at most so much; 0: as large as the
+     * device allocates. */
+    size_t persistent_chunk_bytes, arena_chunk_bytes;
 } bur_target;
 
 typedef struct bur_plan_summary {

@@ -73,6 +73,12 @@ BUR_API bur_status bur_device_calibration(const bur_calibration **out, bur_devic
 typedef struct bur_memory bur_memory;
 BUR_API bur_status bur_memory_create(bur_memory **out, bur_device *device,
                                      const bur_plan *const *plans, int32_t count);
+/** The same memory taken piece by piece (the chunks of their targets), each when something is
+ * written to it or a session's first step comes to a kernel that uses it: it begins with nothing,
+ * never shrinks, and ends with what the plans ask for. Running out is an answer of the first step
+ * then. */
+BUR_API bur_status bur_memory_create_growing(bur_memory **out, bur_device *device,
+                                             const bur_plan *const *plans, int32_t count);
 BUR_API void bur_memory_destroy(bur_memory *memory);
 
 /** A plan bound to memory. Sessions over one memory share parameters and arena, so only one of them
@@ -123,6 +129,8 @@ BUR_API int32_t bur_session_state_count(const bur_session *session);
 BUR_API const bur_state_tensor *bur_session_state_at(const bur_session *session, int32_t index);
 BUR_API bur_status bur_session_read_state(bur_session *session, int32_t index, void *data);
 BUR_API bur_status bur_session_write_state(bur_session *session, int32_t index, const void *data);
+/** Writes zeros into a state tensor. Memory that has not grown so far need not: it comes zeroed. */
+BUR_API bur_status bur_session_clear_state(bur_session *session, int32_t index);
 /** A parameter's gradient after accumulate, before another step overwrites it. BUR_E_STATE where
  * the optimizer took it (bur_graph_options.early_update). */
 BUR_API bur_status bur_session_read_gradient(bur_session *session, int32_t parameter, void *data);

@@ -103,7 +103,9 @@ typedef struct bur_fit_options {
     double snapshot_s; /* seconds between host copies of the parameters on a device; 10 */
     int64_t max_steps; /* stop after so many updates; 0: no limit */
     bur_placement_effort placement; /* of every plan of the run */
-    bool fallback_off; /* neither unsupported operators nor a lost device go to the CPU */
+    bool memory_growth; /* take the device's memory piece by piece, as the first step needs it, not
+                           all at the start; tells once how it grew */
+    bool fallback_off;  /* neither unsupported operators nor a lost device go to the CPU */
     bur_callback callback;
     void *callback_user;
 } bur_fit_options;
