@@ -1,13 +1,8 @@
-#define _GNU_SOURCE /* mallinfo2 */
 #include "test.h"
 
 #include "run/session.h"
 #include "support/bound.h"
 #include "support/opened.h"
-
-#include <malloc.h>
-#include <stdio.h>
-#include <stdlib.h>
 
 enum { STEPS = 3 };
 
@@ -72,43 +67,6 @@ static void test_run_memory__no_kernel_of_a_sequence_model_writes_outside_its_bu
     check_buffers(sequence_models, sizeof sequence_models / sizeof *sequence_models, false);
 }
 
-/* The end of the highest byte of the arena that differs from what it was filled with. */
-static size_t touched_end(const test_bound *b, int value)
-{
-    const bur_region_memory *arena = &b->memory->regions[BUR_REGION_ARENA];
-    assert_int_equal(arena->n_chunks, 1);
-    unsigned char *bytes = malloc(arena->total_bytes);
-    assert_ok(arena->device->backend->fill(arena->chunks[0], 0, value, arena->total_bytes));
-    for (uint32_t step = 0; step < STEPS; step++) {
-        test_write_batch(b);
-        test_step(b, step);
-    }
-    assert_ok(arena->device->backend->read(arena->chunks[0], 0, bytes, arena->total_bytes));
-    size_t end = arena->total_bytes;
-    while (end > 0 && bytes[end - 1] == value)
-        end--;
-    free(bytes);
-    return end;
-}
-
-/* What the highest buffer must be touched beyond: all but its padding, of scratch its beginning:
- * the last thread's share of it may be the smallest. */
-static size_t least_end(const test_bound *b)
-{
-    const size_t padding = bur_device_describe(b->memory->device)->align_bytes;
-    const bur_plan_buffer *last = NULL;
-    for (int32_t i = 0; i < b->plan->n_buffers; i++) {
-        const bur_plan_buffer *it = &b->plan->buffers[i];
-        if (it->region == BUR_REGION_ARENA &&
-            (last == NULL || it->offset + it->bytes > last->offset + last->bytes))
-            last = it;
-    }
-    assert_non_null(last);
-    return last->byte_class == BUR_BYTES_WORKSPACE
-               ? last->offset
-               : bur_plan_get_summary(b->plan)->arena_bytes - padding;
-}
-
 /* The arena is used to its end. */
 static void test_run_memory__the_highest_byte_touched_is_the_end_of_the_plan(void **state)
 {
@@ -119,12 +77,7 @@ static void test_run_memory__the_highest_byte_touched_is_the_end_of_the_plan(voi
         for (int m = 0; m < N_MODELS; m++) {
             test_bound b;
             test_bind(&b, opened.devices[d], &models[m], 8, 0);
-            const size_t first = touched_end(&b, 0xA5), second = touched_end(&b, 0x3C);
-            const size_t end = first > second ? first : second;
-            const size_t arena = bur_plan_get_summary(b.plan)->arena_bytes;
-            if (end > arena || end <= least_end(&b))
-                fail_msg("%s on %s touches %zu of %zu bytes", models[m].model,
-                         bur_device_describe(opened.devices[d])->name, end, arena);
+            test_check_end(&b, models[m].model);
             test_unbind(&b);
         }
     test_opened_destroy(&opened);
@@ -174,35 +127,7 @@ static void test_run_memory__arenas_are_at_their_lower_bound(void **state)
     test_opened_destroy(&opened);
 }
 
-typedef struct usage {
-    uint64_t calls;
-    size_t heap_bytes, mapped_bytes;
-    long size_pages, anonymous_kib;
-} usage;
-
-static usage read_usage(const bur_context *context)
-{
-    const struct mallinfo2 heap = mallinfo2();
-    usage u = {.calls = bur_context_memory(context).calls,
-               .heap_bytes = heap.uordblks,
-               .mapped_bytes = heap.hblkhd};
-    FILE *file = fopen("/proc/self/statm", "r");
-    assert_non_null(file);
-    assert_int_equal(fscanf(file, "%ld", &u.size_pages), 1);
-    fclose(file);
-    char line[256];
-    file = fopen("/proc/self/smaps_rollup", "r"); /* exact, unlike the counters of statm */
-    while (file != NULL && fgets(line, sizeof line, file) != NULL)
-        sscanf(line, "Anonymous: %ld", &u.anonymous_kib);
-    if (file != NULL)
-        fclose(file);
-    return u;
-}
-
-/* After the first step nothing is allocated: not by the library's allocator, not by malloc, not by
- * mmap or brk, and no further page of anonymous memory is touched (pages of code may be, when a
- * busy machine makes a thread wait as it never did before). Sanitizers keep books of their own:
- * there the library's count alone is telling. */
+/* After the first step nothing is allocated. */
 static void test_run_memory__a_thousand_steps_allocate_nothing(void **state)
 {
     (void)state;
@@ -216,27 +141,8 @@ static void test_run_memory__a_thousand_steps_allocate_nothing(void **state)
     assert_ok(bur_device_open(&device, context, "cpu"));
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         test_bound b;
-        float totals[BUR_RESULT_WORDS];
         test_bind(&b, device, &cases[i].what, 4, 0);
-        test_write_batch(&b);
-        for (uint32_t step = 0; step < 2; step++)
-            test_step(&b, step);
-        (void)read_usage(context); /* the files' own buffers */
-        const usage before = read_usage(context);
-        for (uint32_t step = 0; step < cases[i].steps; step++)
-            test_step(&b, step);
-        const usage after = read_usage(context);
-        assert_ok(bur_session_read_totals(b.session, totals));
-        assert_true(totals[BUR_RESULT_COUNT] == (float)(4 * (cases[i].steps + 2)));
-        assert_int_equal(after.calls, before.calls);
-        if (!TEST_SANITIZED) {
-            assert_int_equal(after.heap_bytes, before.heap_bytes);
-            assert_int_equal(after.mapped_bytes, before.mapped_bytes);
-            assert_int_equal(after.size_pages, before.size_pages);
-            if (after.anonymous_kib != before.anonymous_kib)
-                fail_msg("%s: %ld KiB of anonymous memory, then %ld", cases[i].what.model,
-                         before.anonymous_kib, after.anonymous_kib);
-        }
+        test_check_steady(&b, context, cases[i].what.model, cases[i].steps);
         test_unbind(&b);
     }
     bur_context_destroy(context);

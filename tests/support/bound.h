@@ -37,4 +37,16 @@ void test_step(const test_bound *bound, uint32_t step);
 /* Runs one step command by command; the guards of whatever is live are intact after each. */
 void test_step_guarded(const test_bound *bound, uint32_t step);
 
+/* Steps touch the arena to its end, and nothing of it that the plan does not count: the highest
+ * buffer but for its padding, of scratch at least its beginning, since the last thread's share of
+ * it may be the smallest. For a plan in one chunk, without guards. `name` is for messages. */
+void test_check_end(const test_bound *bound, const char *name);
+
+/* After two steps so many more allocate nothing: not by the library's allocator, not by malloc, not
+ * by mmap or brk, and no further page of anonymous memory is touched (pages of code may be, when a
+ * busy machine makes a thread wait as it never did before). Sanitizers keep books of their own:
+ * there the library's count alone is telling. */
+void test_check_steady(const test_bound *bound, const bur_context *context, const char *name,
+                       uint32_t steps);
+
 #endif

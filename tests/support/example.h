@@ -28,7 +28,6 @@ void test_example_create(test_example *out, bur_op op, int32_t index, int32_t n_
                          bur_dtype dtype, test_texture texture);
 void test_example_destroy(test_example *example);
 
-
 /* Uniform in [-1, 1), element i of stream `stream`; as exact in f32 as in f64. */
 double test_uniform(uint32_t stream, int64_t i);
 
