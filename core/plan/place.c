@@ -1,135 +1,97 @@
-/* Offsets: first fit in several orders, then search for the large buffers and first fit around them
+/* Offsets: first fit in a few orders, then a search for the large buffers and first fit around them
  * for the small ones. */
 #include "place_search.h"
 #include "../base/size.h"
 
 #include <stdlib.h>
 
-/* A placement this share of the bound above it is low enough. */
-enum { NEAR_ENOUGH = 4096 };
+/* How low is low enough, as a share of the bound above it; the comparisons of one search, at most
+ * so many for each buffer. Where the arena is chunks, the bound is rarely reached. */
+typedef struct patience {
+    size_t near, near_in_chunks;
+    int64_t work, work_per_buffer;
+} patience;
 
-/* Comparisons a search may take: some 10 ms, less for few buffers. */
-enum { MAX_WORK = 3000000, MAX_WORK_PER_BUFFER = 8192 };
+static const patience patiences[] = {
+    [BUR_PLACEMENT_QUICK] = {1024, 64, 3000000, 16384},
+    [BUR_PLACEMENT_EXHAUSTIVE] = {SIZE_MAX, SIZE_MAX, 500000000, INT32_MAX},
+};
 
-/* The exhaustive search: so many times the work before it, so many comparisons (some seconds), and
- * no more buffers than this, the largest. */
-enum { MORE = 8, MOST_EXHAUSTED = 1000 };
+/* Two placements that differ by less are as good. */
+enum { SAME = 1024 };
 
-/* Few buffers that are this share of the bound above it are looked at by the way. */
-enum { FEW = 400, MUCH = 50 };
-#define EXHAUSTIVE_WORK INT64_C(4000000000)
-
-/* Large is what is more than this share of the bound. The fewer are searched, the more is tried;
- * the more, the better what is left fits around them. */
-static const size_t large_shares[] = {1024, 4096};
-
-/* Keeps the placement if it is the lowest so far; true once it is low enough. */
-static bool keep_lowest(const placer *p, size_t total, bur_placement *result, size_t *offsets)
+/* Keeps the placement if it is the lowest so far. */
+static void keep_lowest(const placer *p, size_t total, bur_placement *result, size_t *offsets)
 {
-    if (total < result->total_bytes) {
-        result->total_bytes = total;
-        for (int32_t i = 0; i < p->count; i++)
-            offsets[p->items[i].index] = p->items[i].offset;
-    }
-    return result->total_bytes <= p->goal_bytes;
-}
-
-static bool try_first_fit(placer *p, bur_placement *result, size_t *offsets)
-{
-    for (int32_t k = 0; k < BUR_PLACE_RANKS; k++) {
-        for (int32_t i = 0; i < p->count; i++) {
-            p->order[i] = &p->items[i];
-            p->items[i].rank = bur__place_ranks[k](p, &p->items[i]);
-        }
-        bur__place_sort(p->order, p->count);
-        if (keep_lowest(p, bur__place_first_fit(p, 0), result, offsets))
-            return true;
-    }
-    return false;
-}
-
-static int64_t climb_work(const placer *p, bur_placement_effort effort)
-{
-    const int64_t work = (int64_t)p->searched * MAX_WORK_PER_BUFFER;
-    return (work < MAX_WORK ? work : MAX_WORK) * (effort == BUR_PLACEMENT_QUICK ? 1 : MORE);
-}
-
-/* What is searched for is placed; the others go around it. */
-static bool add_others(placer *p, bur_placement *result, size_t *offsets)
-{
+    if (total >= result->total_bytes)
+        return;
+    result->total_bytes = total;
     for (int32_t i = 0; i < p->count; i++)
-        p->order[i] = &p->items[i];
-    return keep_lowest(p, bur__place_first_fit(p, p->searched), result, offsets);
+        offsets[p->items[i].index] = p->items[i].offset;
 }
 
-static bur_status climb(placer *p, bur_placement_effort effort, bur_placement *result,
-                        size_t *offsets)
+/* In the orders that suit most graphs of training, which have one peak. */
+static void try_first_fit(placer *p, size_t most, bur_placement *result, size_t *offsets)
 {
-    for (size_t k = 0; k < sizeof large_shares / sizeof *large_shares; k++) {
-        size_t total = 0;
-        const int32_t before = p->searched;
-        while (p->searched < p->count &&
-               p->items[p->searched].bytes > result->lower_bound_bytes / large_shares[k])
-            p->searched++;
-        if (p->searched == before)
+    static const bur_place_rule rules[] = {BUR_PLACE_PEAK_GOES, BUR_PLACE_PEAK_CAME,
+                                           BUR_PLACE_SIZE};
+    for (size_t k = 0; k < sizeof rules / sizeof *rules && result->total_bytes > most; k++) {
+        bur__place_order(p, p->count, rules[k], 0);
+        keep_lowest(p, bur__place_first_fit(p, 0), result, offsets);
+    }
+}
+
+/* The buffers of more than a share of the bound. */
+static int32_t count_large(const placer *p, size_t bytes)
+{
+    enum { MOST = 1000 };
+    int32_t n = 0;
+    while (n < p->count && n < MOST && p->items[n].bytes > bytes)
+        n++;
+    return n;
+}
+
+/* A search for the large buffers, the others around them. The fewer are searched, the more is
+ * tried; the more, the better the others fit. */
+static bur_status try_search(placer *p, size_t most, int64_t work, bur_placement *result,
+                             size_t *offsets)
+{
+    static const size_t shares[] = {4096, 1024, 65536};
+    int32_t first = -1;
+    for (size_t k = 0; k < sizeof shares / sizeof *shares && result->total_bytes > most; k++) {
+        bool found = false;
+        p->searched = count_large(p, result->lower_bound_bytes / shares[k]);
+        if (p->searched == first)
             continue;
-        BUR_TRY(bur__place_climb(p, climb_work(p, effort), &total));
-        if (total < result->total_bytes && add_others(p, result, offsets))
-            break;
+        first = k == 0 ? p->searched : first;
+        BUR_TRY(bur__place_exhaust(p, most, work, &found));
+        if (!found)
+            continue;
+        for (int32_t i = 0; i < p->count; i++)
+            p->order[i] = &p->items[i];
+        keep_lowest(p, bur__place_first_fit(p, p->searched), result, offsets);
     }
     return BUR_OK;
 }
 
-/* Whether there is a placement of at most `most` bytes, then halfway between what is too low and
- * what was found. */
-static bur_status exhaust(placer *p, size_t most, int64_t work, bur_placement *result,
-                          size_t *offsets)
+/* What is low enough, then halfway between what is too low and what was found. */
+static bur_status search(placer *p, const patience *has, bur_placement *result, size_t *offsets)
 {
-    size_t low = result->lower_bound_bytes;
-    p->searched = 0;
-    while (p->searched < p->count && p->searched < MOST_EXHAUSTED &&
-           p->items[p->searched].bytes > 0)
-        p->searched++;
-    bur__place_sections(p);
-    while (result->total_bytes > p->goal_bytes && most < result->total_bytes) {
-        bool found = false;
-        work /= 2;
-        BUR_TRY(bur__place_exhaust(p, most, work, &found));
-        const size_t before = result->total_bytes;
-        if (found && add_others(p, result, offsets))
-            break;
-        if (!found || result->total_bytes == before)
+    const size_t bound = result->lower_bound_bytes;
+    const bool in_chunks = p->chunk_bytes > 0 && p->chunk_bytes < bound;
+    size_t low = bound, most = bound + bound / (in_chunks ? has->near_in_chunks : has->near);
+    try_first_fit(p, most, result, offsets);
+    const int64_t most_work = has->work_per_buffer * p->count;
+    for (int64_t work = has->work < most_work ? has->work : most_work; most < result->total_bytes;
+         work /= 2) {
+        BUR_TRY(try_search(p, most, work, result, offsets));
+        if (result->total_bytes > most)
             low = most;
-        if (result->total_bytes - low <= result->lower_bound_bytes / NEAR_ENOUGH)
+        if (result->total_bytes - low <= bound / SAME)
             break;
         most = low + (result->total_bytes - low) / 2;
     }
     return BUR_OK;
-}
-
-/* The bound itself, with patience; else half of what a few buffers are above it, if that is much.
- */
-static bur_status search_all(placer *p, bur_placement_effort effort, bur_placement *result,
-                             size_t *offsets)
-{
-    const size_t bound = result->lower_bound_bytes, over = result->total_bytes - bound;
-    if (result->total_bytes <= p->goal_bytes ||
-        (p->chunk_bytes > 0 && result->total_bytes > p->chunk_bytes))
-        return BUR_OK;
-    if (effort == BUR_PLACEMENT_EXHAUSTIVE)
-        return exhaust(p, bound, EXHAUSTIVE_WORK, result, offsets);
-    return p->count <= FEW && over > bound / MUCH
-               ? exhaust(p, bound + over / 2, MAX_WORK, result, offsets)
-               : BUR_OK;
-}
-
-static bur_status search(placer *p, bur_placement_effort effort, bur_placement *result,
-                         size_t *offsets)
-{
-    if (try_first_fit(p, result, offsets))
-        return BUR_OK;
-    BUR_TRY(climb(p, effort, result, offsets));
-    return search_all(p, effort, result, offsets);
 }
 
 /* Sums of live bytes by sweeping over the changes at each step. */
@@ -192,10 +154,7 @@ static bur_status place(placer *p, bur_placement *result, const bur_interval *bu
     BUR_TRY(find_lower_bound(result, p->context, p->items, p->count));
     result->total_bytes = SIZE_MAX;
     p->peak = result->peak_step;
-    p->goal_bytes = result->lower_bound_bytes;
-    if (effort == BUR_PLACEMENT_QUICK)
-        p->goal_bytes += p->goal_bytes / NEAR_ENOUGH;
-    return search(p, effort, result, offsets);
+    return search(p, &patiences[effort], result, offsets);
 }
 
 bur_status bur__place(bur_placement *out, bur_context *context, const bur_interval *buffers,
@@ -212,16 +171,14 @@ bur_status bur__place(bur_placement *out, bur_context *context, const bur_interv
     for (int32_t i = 0; i < count; i++)
         p.steps = buffers[i].last + 1 > p.steps ? buffers[i].last + 1 : p.steps;
     p.items = bur_alloc_array(context, n, sizeof *p.items);
-    p.order = bur_alloc_array(context, n, 2 * sizeof *p.order);
+    p.order = bur_alloc_array(context, n, sizeof *p.order);
     p.by_offset = bur_alloc_array(context, n, sizeof *p.by_offset);
     p.sections = bur_alloc_array(context, (size_t)p.steps, sizeof *p.sections);
     p.section_of = bur_alloc_array(context, (size_t)p.steps, sizeof *p.section_of);
     bur_status status = BUR_E_NOMEM;
     if (p.items != NULL && p.order != NULL && p.by_offset != NULL && p.sections != NULL &&
-        p.section_of != NULL) {
-        p.waiting = p.order + n;
+        p.section_of != NULL)
         status = place(&p, &result, buffers, alignment, effort, offsets);
-    }
     bur_free(context, p.items);
     bur_free(context, p.order);
     bur_free(context, p.by_offset);

@@ -1,21 +1,7 @@
 /* Placement one by one, each buffer into the lowest gap. */
 #include "place_search.h"
 
-#include <stdlib.h>
 #include <string.h>
-
-static int by_rank(const void *left, const void *right)
-{
-    const item *a = *(item *const *)left, *b = *(item *const *)right;
-    if (a->rank != b->rank)
-        return a->rank < b->rank ? 1 : -1;
-    return a->index < b->index ? -1 : a->index > b->index;
-}
-
-void bur__place_sort(item **order, int32_t count)
-{
-    qsort(order, (size_t)count, sizeof(item *), by_rank);
-}
 
 size_t bur__place_fit_chunk(size_t offset, size_t bytes, size_t chunk_bytes)
 {
