@@ -66,10 +66,24 @@ static void print_footer(const bur_device_speed *speeds, int32_t count)
                      : "--device auto measures when it is first used");
 }
 
+/* The kernels of the processor, and of what "auto" opens if that is another. */
+static bur_status probe(cli_app *app)
+{
+    bur_device *cpu = NULL, *chosen = NULL;
+    BUR_TRY(bur_device_open(&cpu, app->context, "cpu"));
+    BUR_TRY(bur_device_probe(cpu));
+    BUR_TRY(bur_device_open(&chosen, app->context, "auto"));
+    return chosen == cpu ? BUR_OK : bur_device_probe(chosen);
+}
+
 static bur_status read_speeds(cli_app *app, const bur_device_speed **out, int32_t *count)
 {
-    return app->options.measure ? bur_device_speeds(app->context, true, out, count)
-                                : bur_device_speeds_kept(app->context, out, count);
+    if (!app->options.measure)
+        return bur_device_speeds_kept(app->context, out, count);
+    BUR_TRY(bur_device_speeds(app->context, true, out, count));
+    if (probe(app) != BUR_OK)
+        cli_warn("not every class of kernels was measured: %s", bur_last_error());
+    return BUR_OK;
 }
 
 int cli_devices(cli_app *app)

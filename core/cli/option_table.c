@@ -170,7 +170,8 @@ const cli_option cli_option_table[] = {
     {"compare", 0, FLAG, CLI_TYPE_TEXT, "FILE", NULL, 0, 0, NULL, CLI_VERB_BENCH, FIELD(compare),
      "an earlier 'burthen bench ... --json': shows its times beside these and their ratio"},
     {"measure", 0, FLAG, CLI_TYPE_SWITCH, NULL, NULL, 0, 0, NULL, CLI_VERB_DEVICES, FIELD(measure),
-     "measure arithmetic, memory and training speed of every device anew; --device auto goes by the last"},
+     "measure arithmetic, memory and training speed of every device anew, and every class of kernels of the one that "
+     "trains; --device auto goes by the speed, plan predicts times from the rest"},
     {"ram", 0, FLAG, CLI_TYPE_SIZE, "SIZE", NULL, 1048576, 1125899906842624.0, NULL, CLI_VERB_PLAN, FIELD(ram_bytes),
      "plan for this computer's processor with so much memory (16GiB) instead of what it has"},
     {"device-memory", 0, FLAG, CLI_TYPE_SIZE, "SIZE", NULL, 1048576, 1125899906842624.0, NULL, CLI_VERB_PLAN, FIELD(device_memory_bytes),

@@ -65,4 +65,7 @@ bur_status bur__plan_create(bur_plan **out, const bur_graph *graph, const bur_ta
 /* The bytes of a region's largest buffer, aligned: what a chunk of it must hold. */
 size_t bur__plan_largest_buffer(const bur_plan *plan, bur_region region);
 
+/* The same time as a word on the class of its kernel alone: it stands for no call. */
+bur_call_time bur__call_time_of_class(const bur_call_time *time);
+
 #endif

@@ -4,12 +4,22 @@
 
 #include <string.h>
 
+/* Kernels of one operator that differ in what they reach of the limits. */
+enum { ANY_SIZE, ONE_PIXEL, GROUPS, FEW_CHANNELS, VARIANT_COUNT };
+/* What a kernel of no measured class is like. */
+enum { OPTIMIZERS, MEMORY_BOUND, ARITHMETIC_BOUND, KIND_COUNT };
+
+/* What was measured together: the least seconds and those that it took. */
+typedef struct share {
+    double least_s, seconds;
+} share;
+
 struct bur_calibration {
     bur_context *context;
     bur_limits limits;
     bur_call_time *times; /* by family, then key */
     int32_t count, room;
-    double least_s[BUR_OP_COUNT + 1], seconds[BUR_OP_COUNT + 1]; /* by operator; last: of all */
+    share classes[BUR_OP_COUNT][VARIANT_COUNT], kinds[KIND_COUNT], all;
 };
 
 /* Where nothing was measured: what kernels reach of the limits, roughly. */
@@ -39,6 +49,29 @@ static double least_of(const bur_calibration *calibration, bur_cost cost)
     if (calibration->limits.flop_per_s > 0)
         return bur_limits_least_s(&calibration->limits, cost);
     return cost.bytes > cost.flop / flop_per_byte ? cost.bytes : cost.flop / flop_per_byte;
+}
+
+/* ---- kernel classes ---- */
+
+static int32_t conv_variant(const bur_call *call, const bur_desc *w)
+{
+    enum { MOST_FEW = 4 };
+    const int64_t *dim = w->shape.dim; /* [kh, kw, ic / groups, oc] */
+    if (call->attr->conv2d.groups > 1)
+        return GROUPS;
+    if (dim[2] <= MOST_FEW)
+        return FEW_CHANNELS;
+    return dim[0] * dim[1] == 1 ? ONE_PIXEL : ANY_SIZE;
+}
+
+static int32_t variant_of(const bur_call *call)
+{
+    static const bur_op read_weights[] = {BUR_OP_conv2d, BUR_OP_conv2d_bias_act,
+                                          BUR_OP_conv2d_grad_x};
+    for (size_t i = 0; i < sizeof read_weights / sizeof *read_weights; i++)
+        if (call->op == read_weights[i])
+            return conv_variant(call, &call->inputs[1]);
+    return call->op == BUR_OP_conv2d_grad_w ? conv_variant(call, &call->outputs[0]) : ANY_SIZE;
 }
 
 /* ---- keys ---- */
@@ -87,7 +120,15 @@ static uint64_t hash_call(const bur_call *call, int32_t from)
 bur_call_time bur_call_time_of(const bur_call *call, double seconds)
 {
     return (bur_call_time){hash_call(call, 0), hash_call(call, 1), (int32_t)call->op,
-                           bur_op_cost(call), seconds};
+                           variant_of(call),   bur_op_cost(call),  seconds};
+}
+
+bur_call_time bur__call_time_of_class(const bur_call_time *time)
+{
+    static const char what[] = "class";
+    bur_call_time probe = *time;
+    probe.key = probe.family = hash(time->key, what, sizeof what);
+    return probe;
 }
 
 /* ---- what is known ---- */
@@ -112,13 +153,26 @@ void bur_calibration_destroy(bur_calibration *calibration)
     bur_free(calibration->context, calibration);
 }
 
+static int32_t kind_of(const bur_limits *limits, bur_op op, bur_cost cost)
+{
+    if (bur_op_get(op)->group > 0)
+        return OPTIMIZERS;
+    const bur_cost without_memory = {cost.flop, 0};
+    return bur_limits_least_s(limits, cost) > bur_limits_least_s(limits, without_memory)
+               ? MEMORY_BOUND
+               : ARITHMETIC_BOUND;
+}
+
 static void count_time(bur_calibration *calibration, const bur_call_time *time, double sign)
 {
+    const bur_op op = (bur_op)time->op;
     const double least = least_of(calibration, time->cost);
-    const int32_t rows[] = {time->op, BUR_OP_COUNT};
-    for (int i = 0; i < 2; i++) {
-        calibration->least_s[rows[i]] += sign * least;
-        calibration->seconds[rows[i]] += sign * time->seconds;
+    share *const shares[] = {&calibration->classes[op][time->variant],
+                             &calibration->kinds[kind_of(&calibration->limits, op, time->cost)],
+                             &calibration->all};
+    for (size_t i = 0; i < sizeof shares / sizeof *shares; i++) {
+        shares[i]->least_s += sign * least;
+        shares[i]->seconds += sign * time->seconds;
     }
 }
 
@@ -139,8 +193,10 @@ static int32_t find(const bur_calibration *calibration, uint64_t family, uint64_
 
 bur_status bur_calibration_add(bur_calibration *calibration, const bur_call_time *time)
 {
-    if ((unsigned)time->op >= BUR_OP_COUNT || !(time->seconds > 0))
-        return bur_fail(BUR_E_ARG, "operator %d took %g s", (int)time->op, time->seconds);
+    if ((unsigned)time->op >= BUR_OP_COUNT || (unsigned)time->variant >= VARIANT_COUNT ||
+        !(time->seconds > 0))
+        return bur_fail(BUR_E_ARG, "variant %d of operator %d took %g s", (int)time->variant,
+                        (int)time->op, time->seconds);
     const int32_t at = find(calibration, time->family, time->key);
     if (at == calibration->count || calibration->times[at].key != time->key) {
         BUR_TRY(bur__vector_reserve(calibration->context, (void **)&calibration->times,
@@ -191,12 +247,17 @@ static const bur_call_time *nearest(const bur_calibration *calibration, const bu
     return best;
 }
 
-/* The share of the limits that an operator reaches, else all together. */
-static double share_of(const bur_calibration *calibration, bur_op op)
+/* The share of the limits that a class of kernels reaches; else those of its kind, else all. */
+static double share_of(const bur_calibration *calibration, const bur_call_time *call)
 {
-    const int32_t row = calibration->seconds[op] > 0 ? (int32_t)op : BUR_OP_COUNT;
-    return calibration->seconds[row] > 0 ? calibration->least_s[row] / calibration->seconds[row]
-                                         : usual_share;
+    const bur_op op = (bur_op)call->op;
+    const share *const shares[] = {
+        &calibration->classes[op][call->variant], &calibration->classes[op][ANY_SIZE],
+        &calibration->kinds[kind_of(&calibration->limits, op, call->cost)], &calibration->all};
+    for (size_t i = 0; i < sizeof shares / sizeof *shares; i++)
+        if (shares[i]->seconds > 0 && shares[i]->least_s > 0)
+            return shares[i]->least_s / shares[i]->seconds;
+    return usual_share;
 }
 
 static double predict(const bur_calibration *calibration, const bur_call *call, bool *measured)
@@ -209,7 +270,7 @@ static double predict(const bur_calibration *calibration, const bur_call *call, 
         return known->seconds;
     const double launch = calibration->limits.launch_s;
     if (known == NULL || !(least_of(calibration, known->cost) > 0))
-        return least / share_of(calibration, call->op) + launch;
+        return least / share_of(calibration, &wanted) + launch;
     return known->seconds * least / least_of(calibration, known->cost);
 }
 

@@ -69,6 +69,12 @@ bur_status bur__session_copy(const bur_session *session, const bur_segment *segm
 /* What comes before the accumulate list: cleared gradients where they are added to, the scalars. */
 bur_status bur__session_begin(bur_session *session, const bur_scalars *scalars);
 
+/* As bur_session_calibrate; of_classes: what is kept tells of the kernels' classes alone, and
+ * stands for no call. */
+bur_status bur__session_calibrate(bur_session *session, const void *x, const void *target,
+                                  const bur_scalars *scalars, int64_t parts, int32_t runs,
+                                  bool of_classes);
+
 /* Sets the sum of all results (see bur_session_read_totals). */
 bur_status bur__session_write_totals(bur_session *session, const float *totals);
 

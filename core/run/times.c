@@ -5,17 +5,19 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { MOST_TIMES = 1 << 15 };
 
-/* A line: key, family, operator, flop, bytes, seconds. */
+/* A line: key, family, variant, operator, flop, bytes, seconds. */
 static bool read_line(bur_call_time *out, const char *line)
 {
     char name[BUR_NAME_BYTES];
     bur_op op = BUR_OP_COUNT;
-    if (sscanf(line, "%16" SCNx64 " %16" SCNx64 " %63s %lg %lg %lg", &out->key, &out->family, name,
-               &out->cost.flop, &out->cost.bytes, &out->seconds) != 6 ||
+    if (sscanf(line, "%16" SCNx64 " %16" SCNx64 " %" SCNd32 " %63s %lg %lg %lg", &out->key,
+               &out->family, &out->variant, name, &out->cost.flop, &out->cost.bytes,
+               &out->seconds) != 7 ||
         bur_op_find(&op, name) != BUR_OK)
         return false;
     out->op = (int32_t)op;
@@ -32,8 +34,11 @@ static bur_status read_file(bur_calibration *into, const char *path)
     while (status == BUR_OK && bur_calibration_count(into) < MOST_TIMES &&
            fgets(line, sizeof line, file) != NULL) {
         bur_call_time time = {0};
-        if (read_line(&time, line)) /* what is damaged or of another version is not there */
-            status = bur_calibration_add(into, &time);
+        if (!read_line(&time, line)) /* what is damaged or of another version is not there */
+            continue;
+        status = bur_calibration_add(into, &time);
+        if (status == BUR_E_ARG)
+            status = BUR_OK;
     }
     fclose(file);
     return status;
@@ -43,9 +48,9 @@ static void write_times(FILE *file, const void *calibration)
 {
     for (int32_t i = 0; i < bur_calibration_count(calibration); i++) {
         const bur_call_time *time = bur_calibration_at(calibration, i);
-        fprintf(file, "%016" PRIx64 " %016" PRIx64 " %s %.9g %.9g %.9g\n", time->key, time->family,
-                bur_op_get((bur_op)time->op)->name, time->cost.flop, time->cost.bytes,
-                time->seconds);
+        fprintf(file, "%016" PRIx64 " %016" PRIx64 " %" PRId32 " %s %.9g %.9g %.9g\n", time->key,
+                time->family, time->variant, bur_op_get((bur_op)time->op)->name, time->cost.flop,
+                time->cost.bytes, time->seconds);
     }
 }
 
@@ -83,7 +88,8 @@ bur_status bur_device_calibration(const bur_calibration **out, bur_device *devic
     return BUR_OK;
 }
 
-static bur_status add_command(bur_session *session, int32_t command, double seconds)
+static bur_status call_time(bur_call_time *out, const bur_session *session, int32_t command,
+                            double seconds)
 {
     const bur_graph *graph = session->plan->graph;
     const int32_t node = session->command_nodes[command];
@@ -93,13 +99,73 @@ static bur_status add_command(bur_session *session, int32_t command, double seco
         return BUR_E_NOMEM;
     bur_desc outputs[BUR_MAX_OUTPUTS];
     const bur_call call = bur__graph_call(graph, node, inputs, outputs);
-    const bur_call_time time = bur_call_time_of(&call, seconds);
+    *out = bur_call_time_of(&call, seconds);
     bur_free(session->context, inputs);
-    return bur_calibration_add(session->memory->device->calibration, &time);
+    return BUR_OK;
 }
 
-bur_status bur_session_calibrate(bur_session *session, const void *x, const void *target,
-                                 const bur_scalars *scalars, int64_t parts, int32_t runs)
+static int compare_keys(const void *a, const void *b)
+{
+    const uint64_t x = ((const bur_call_time *)a)->key, y = ((const bur_call_time *)b)->key;
+    return (x > y) - (x < y);
+}
+
+/* Adds sorted times; of calls that a step makes several times, their mean: what stands in the
+ * caches before each differs. */
+static bur_status add_times(bur_calibration *to, const bur_call_time *times, int32_t count,
+                            bool of_classes)
+{
+    for (int32_t i = 0, next = 0; i < count; i = next) {
+        bur_call_time mean = times[i];
+        for (next = i + 1; next < count && times[next].key == times[i].key; next++)
+            mean.seconds += times[next].seconds;
+        mean.seconds /= next - i;
+        if (of_classes)
+            mean = bur__call_time_of_class(&mean);
+        BUR_TRY(bur_calibration_add(to, &mean));
+    }
+    return BUR_OK;
+}
+
+/* What kernels take in a step over the sum of their times: medians leave out what now and then
+ * takes longer, the host's part around the kernels grows with the batch as they do. Copies between
+ * devices are a plan's, not a kernel's. */
+static double whole_over_parts(const bur_profile_row *rows, int32_t n_commands, int32_t count,
+                               int64_t step_ns)
+{
+    double host = 0, kernels = 0, copies = 0;
+    for (int32_t i = 0; i < count; i++)
+        *(i < BUR__PROFILE_HOST_ROWS                ? &host
+          : i < BUR__PROFILE_HOST_ROWS + n_commands ? &kernels
+                                                    : &copies) += (double)rows[i].ns;
+    if (!(kernels > 0) || step_ns <= 0)
+        return 1;
+    return (double)step_ns / (host + kernels + copies) * (host + kernels) / kernels;
+}
+
+static bur_status add_profile(bur_session *session, const bur_profile_row *rows, double factor,
+                              bool of_classes)
+{
+    bur_calibration *to = session->memory->device->calibration;
+    bur_call_time *times =
+        bur_alloc_array(session->context, (size_t)session->n_commands, sizeof *times);
+    int32_t count = 0;
+    bur_status status = times == NULL ? BUR_E_NOMEM : BUR_OK;
+    for (int32_t i = 0; i < session->n_commands && status == BUR_OK; i++)
+        if (rows[i].ns > 0 && rows[i].runs > 0)
+            status = call_time(&times[count++], session, i,
+                               factor * 1e-9 * (double)rows[i].ns / (double)rows[i].runs);
+    if (status == BUR_OK) {
+        qsort(times, (size_t)count, sizeof *times, compare_keys);
+        status = add_times(to, times, count, of_classes);
+    }
+    bur_free(session->context, times);
+    return status;
+}
+
+bur_status bur__session_calibrate(bur_session *session, const void *x, const void *target,
+                                  const bur_scalars *scalars, int64_t parts, int32_t runs,
+                                  bool of_classes)
 {
     const bur_calibration *known = NULL;
     char name[BUR_NAME_BYTES];
@@ -113,14 +179,19 @@ bur_status bur_session_calibrate(bur_session *session, const void *x, const void
         return BUR_E_NOMEM;
     bur_status status = bur_session_profile(session, x, target, scalars, parts, runs, rows,
                                             capacity, &count, &step_ns);
-    for (int32_t i = 0; i < session->n_commands && status == BUR_OK; i++) {
-        const bur_profile_row *row = &rows[BUR__PROFILE_HOST_ROWS + i];
-        if (row->ns > 0 && row->runs > 0)
-            status = add_command(session, i, 1e-9 * (double)row->ns / (double)row->runs);
-    }
+    if (status == BUR_OK)
+        status =
+            add_profile(session, rows + BUR__PROFILE_HOST_ROWS,
+                        whole_over_parts(rows, session->n_commands, count, step_ns), of_classes);
     bur_free(session->context, rows);
     BUR_TRY(status);
     file_name(name, sizeof name, device);
     bur__cache_replace(name, write_times, known);
     return BUR_OK;
+}
+
+bur_status bur_session_calibrate(bur_session *session, const void *x, const void *target,
+                                 const bur_scalars *scalars, int64_t parts, int32_t runs)
+{
+    return bur__session_calibrate(session, x, target, scalars, parts, runs, false);
 }

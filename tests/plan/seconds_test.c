@@ -1,6 +1,8 @@
 /* Predicted step times: what was measured, in proportion, by the limits, unknown. */
 #include "test.h"
 
+#include "plan/plan.h"
+
 static const bur_limits limits = {
     .flop_per_s = 1e11,
     .bandwidth = {{1e6, 1e11}, {1e7, 5e10}, {1e8, 2e10}, {1e9, 1e10}, {1e10, 1e10}}};
@@ -111,5 +113,23 @@ static void test_plan_seconds__a_later_time_takes_the_place_of_the_first(void **
     const bur_call_time wrong = {.op = BUR_OP_COUNT, .seconds = 1}, never = {.op = 0, .seconds = 0};
     assert_status(BUR_E_ARG, bur_calibration_add(s.calibration, &wrong));
     assert_status(BUR_E_ARG, bur_calibration_add(s.calibration, &never));
+    scene_close(&s);
+}
+
+/* What a probe took of the limits is taken to be what its class takes, and is no measured call. */
+static void test_plan_seconds__a_probe_tells_of_its_class_and_stands_for_no_call(void **state)
+{
+    (void)state;
+    scene s;
+    scene_open(&s, &limits);
+    const bur_step_time before = step_time(&s, 32);
+    const bur_call_time call = product(32, 0);
+    const double least = bur_limits_least_s(&limits, call.cost);
+    const bur_call_time slow = product(32, 100 * least), probe = bur__call_time_of_class(&slow);
+    assert_true(probe.key != slow.key && probe.family == probe.key && probe.op == slow.op);
+    assert_ok(bur_calibration_add(s.calibration, &probe));
+    const bur_step_time after = step_time(&s, 32);
+    assert_true(after.measured_share == 0);
+    assert_true(after.accumulate_s > 30 * before.accumulate_s); /* that took the usual share */
     scene_close(&s);
 }

@@ -139,8 +139,11 @@ static void test_run_times__damaged_lines_are_not_there(void **state)
     assert_non_null(file);
     assert_int_equal(fputc('x', file), 'x'); /* the first line's key is no number */
     assert_int_equal(fseek(file, 0, SEEK_END), 0);
-    fputs("0123456789abcdef 0123456789abcdef matmul 1 1 -1\n"
-          "0123456789abcdef 0123456789abcdef no_such_operator 1 1 1\n"
+    fputs("0123456789abcdef 0123456789abcdef 0 matmul 1 1 -1\n"
+          "0123456789abcdef 0123456789abcdef 0 no_such_operator 1 1 1\n"
+          "0123456789abcdef 0123456789abcdef 4 matmul 1 1 1\n"
+          "0123456789abcdef 0123456789abcdef -1 matmul 1 1 1\n"
+          "0123456789abcdef 0123456789abcdef matmul 1 1 1\n"
           "0123456789abcdef",
           file);
     assert_int_equal(fclose(file), 0);

@@ -101,10 +101,12 @@ BUR_API double bur_limits_least_s(const bur_limits *limits, bur_cost cost);
 typedef struct bur_calibration bur_calibration;
 
 /** One call and what it took. `key` stands for operator, attributes, dtypes and all shapes,
- * `family` for the same without every tensor's first dimension, which is where batches differ. */
+ * `family` for the same without every tensor's first dimension, which is where batches differ;
+ * `variant` for the class of kernels that such a call takes: convolutions are of any size, of
+ * single pixels, of single channels (depthwise, groups) or of few (a photograph's colours). */
 typedef struct bur_call_time {
     uint64_t key, family;
-    int32_t op;
+    int32_t op, variant;
     bur_cost cost;
     double seconds;
 } bur_call_time;
@@ -121,7 +123,8 @@ BUR_API const bur_call_time *bur_calibration_at(const bur_calibration *calibrati
 
 /** What a step of a plan will take. A call that was measured takes what it took; one that differs
  * from a measured one in the batch, as much in proportion to its least time within the limits; any
- * other its least time over the share of the limits that its operator reached, else that of all.
+ * other its least time over the share of the limits that its class of kernels reached, else kernels
+ * that are bound by the same limit, else all.
  * Nothing is known without limits or times: known is false then. */
 typedef struct bur_step_time {
     bool known;
