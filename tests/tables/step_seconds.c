@@ -2,7 +2,9 @@
  *
  * A row per model and batch: what the limits and one share of them per class of kernels predict
  * (bur_device_probe, in a cache of this run's own, before any model was measured), then in turn,
- * ROUNDS times: kernels calibrated, step predicted, steps measured. Errors are of the medians. */
+ * for three seconds or five rounds: kernels calibrated, step predicted, steps measured. Errors are
+ * of the medians. Rounds are short and many: where a machine is shared, the same step may take half
+ * as long again a moment later, and both sides must see the same share of such moments. */
 #define _GNU_SOURCE /* mkdtemp, setenv */
 #include <burthen/burthen.h>
 
@@ -11,7 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ROUNDS = 5, MOST_ROWS = 64, MOST_TIMES = 64 };
+enum { LEAST_ROUNDS = 5, MOST_ROUNDS = 31, STEPS = 3, MOST_ROWS = 64 };
+static const int64_t row_ns = INT64_C(3000000000);
 
 /* A model at a batch size, bound on the CPU. */
 typedef struct subject {
@@ -105,35 +108,33 @@ static double median(double *values, int count)
     return values[count / 2];
 }
 
-/* At least three steps and a tenth of a second of them. */
 static bur_status measure(double *seconds, subject *s)
 {
-    double times[MOST_TIMES], spent_s = 0;
-    int count = 0;
-    while (count < MOST_TIMES && (count < 3 || spent_s < 0.1)) {
+    double times[STEPS];
+    for (int i = 0; i < STEPS; i++) {
         float result[BUR_RESULT_WORDS];
         const int64_t start_ns = bur_time_ns();
         BUR_TRY(bur_session_step_parts(s->session, s->x, s->labels, &s->scalars, s->parts));
         BUR_TRY(bur_session_read_result(s->session, result));
-        times[count] = 1e-9 * (double)(bur_time_ns() - start_ns);
-        spent_s += times[count++];
+        times[i] = 1e-9 * (double)(bur_time_ns() - start_ns);
     }
-    *seconds = median(times, count);
+    *seconds = median(times, STEPS);
     return BUR_OK;
 }
 
 static bur_status alternate(row *r, subject *s, const bur_calibration *calibration)
 {
-    double predicted[ROUNDS], measured[ROUNDS];
+    double predicted[MOST_ROUNDS], measured[MOST_ROUNDS];
+    int count = 0;
     BUR_TRY(measure(&measured[0], s)); /* the first steps touch, compile and raise clocks */
-    for (int i = 0; i < ROUNDS; i++) {
-        const int32_t runs = measured[0] > 0.05 ? 3 : 7;
-        BUR_TRY(bur_session_calibrate(s->session, s->x, s->labels, &s->scalars, s->parts, runs));
-        predicted[i] = predict(s, calibration);
-        BUR_TRY(measure(&measured[i], s));
+    const int64_t end_ns = bur_time_ns() + row_ns;
+    while (count < MOST_ROUNDS && (count < LEAST_ROUNDS || bur_time_ns() < end_ns)) {
+        BUR_TRY(bur_session_calibrate(s->session, s->x, s->labels, &s->scalars, s->parts, STEPS));
+        predicted[count] = predict(s, calibration);
+        BUR_TRY(measure(&measured[count++], s));
     }
-    r->calibrated_s = median(predicted, ROUNDS);
-    r->measured_s = median(measured, ROUNDS);
+    r->calibrated_s = median(predicted, count);
+    r->measured_s = median(measured, count);
     return BUR_OK;
 }
 
