@@ -37,7 +37,7 @@ static void try_first_fit(placer *p, size_t most, bur_placement *result, size_t 
                                            BUR_PLACE_SIZE};
     for (size_t k = 0; k < sizeof rules / sizeof *rules && result->total_bytes > most; k++) {
         bur__place_order(p, p->count, rules[k], 0);
-        keep_lowest(p, bur__place_first_fit(p, 0), result, offsets);
+        keep_lowest(p, bur__place_first_fit(p, 0, result->total_bytes), result, offsets);
     }
 }
 
@@ -69,7 +69,7 @@ static bur_status try_search(placer *p, size_t most, int64_t work, bur_placement
             continue;
         for (int32_t i = 0; i < p->count; i++)
             p->order[i] = &p->items[i];
-        keep_lowest(p, bur__place_first_fit(p, p->searched), result, offsets);
+        keep_lowest(p, bur__place_first_fit(p, p->searched, result->total_bytes), result, offsets);
     }
     return BUR_OK;
 }

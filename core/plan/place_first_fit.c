@@ -10,19 +10,20 @@ size_t bur__place_fit_chunk(size_t offset, size_t bytes, size_t chunk_bytes)
     return (offset / chunk_bytes + 1) * chunk_bytes;
 }
 
-/* The lowest gap between the placed buffers that live together with `it`. */
+/* The lowest gap between the placed buffers that live together with `it`. Which ones do can not be
+ * foreseen: no branch depends on it but that which ends the search. */
 static size_t lowest_gap(const placer *p, int32_t n_placed, const item *it)
 {
     size_t offset = 0;
     for (int32_t i = 0; i < n_placed; i++) {
         const placed *other = &p->by_offset[i];
-        if (it->first > other->last || other->first > it->last)
-            continue;
-        offset = bur__place_fit_chunk(offset, it->bytes, p->chunk_bytes);
-        if (offset + it->bytes <= other->offset)
+        const bool together = (it->first <= other->last) & (other->first <= it->last);
+        if (p->chunk_bytes > 0 && together)
+            offset = bur__place_fit_chunk(offset, it->bytes, p->chunk_bytes);
+        if (together & (offset + it->bytes <= other->offset))
             break;
-        if (other->end > offset)
-            offset = other->end;
+        const size_t end = together ? other->end : 0;
+        offset = end > offset ? end : offset;
     }
     return bur__place_fit_chunk(offset, it->bytes, p->chunk_bytes);
 }
@@ -37,7 +38,7 @@ static void insert(placer *p, int32_t n_placed, const item *it)
     p->by_offset[at] = (placed){it->offset, it->offset + it->bytes, it->first, it->last};
 }
 
-size_t bur__place_first_fit(placer *p, int32_t from)
+size_t bur__place_first_fit(placer *p, int32_t from, size_t below)
 {
     size_t total = 0;
     for (int32_t i = 0; i < p->count; i++) {
@@ -47,6 +48,8 @@ size_t bur__place_first_fit(placer *p, int32_t from)
         insert(p, i, it);
         if (it->offset + it->bytes > total)
             total = it->offset + it->bytes;
+        if (total >= below)
+            return SIZE_MAX;
     }
     return total;
 }

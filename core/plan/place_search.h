@@ -49,9 +49,9 @@ typedef struct placer {
 size_t bur__place_fit_chunk(size_t offset, size_t bytes, size_t chunk_bytes);
 
 /* Puts order[from..count) one by one into the lowest gap, order[0..from) being placed; returns the
- * end of the highest of all. Source: Pisarchyk and Lee, "Efficient memory management for deep
- * neural net inference", 2020. */
-size_t bur__place_first_fit(placer *p, int32_t from);
+ * end of the highest of all, or SIZE_MAX as soon as that is not below `below`. Source: Pisarchyk
+ * and Lee, "Efficient memory management for deep neural net inference", 2020. */
+size_t bur__place_first_fit(placer *p, int32_t from, size_t below);
 
 /* Finds the sections of what is searched for. */
 void bur__place_sections(placer *p);
