@@ -1,4 +1,5 @@
 /* Into how many parts a training batch is split for speed. */
+#include "../graph/graph.h"
 #include <burthen/plan.h>
 
 enum { LEAST_PART = 16 }; /* samples: below, kernels have too little work */
@@ -14,17 +15,34 @@ static size_t cache_share_bytes(const bur_device_info *info)
     return (size_t)(third < most ? third : most);
 }
 
-static bur_status plan_part(bur_plan_summary *out, bool *whole, const bur_recipe *recipe,
+/* Whether parts can be faster at all: what can be told without planning. */
+static bur_status may_split(bool *out, const bur_recipe *recipe, const bur_graph_options *options,
+                            size_t room)
+{
+    bur_graph *graph = NULL;
+    size_t parameters = 0;
+    *out = false;
+    if (room == 0 || options->batch < 2 * LEAST_PART)
+        return BUR_OK;
+    BUR_TRY(bur_graph_create(&graph, recipe, options));
+    for (int32_t i = 0; i < graph->n_values; i++)
+        if (graph->values[i].kind == GRAPH_PARAMETER && graph->values[i].memory == i)
+            parameters += bur_desc_bytes(&graph->values[i].desc);
+    *out = !bur_graph_needs_whole_batch(graph) && parameters <= room / LEAST_ROOM_PER_PARAMETERS;
+    bur_graph_destroy(graph);
+    return BUR_OK;
+}
+
+static bur_status plan_part(size_t *arena_bytes, const bur_recipe *recipe,
                             const bur_graph_options *options, const bur_target *target,
                             const bur_target *fallback)
 {
     bur_graph *graph = NULL;
     bur_plan *plan = NULL;
     BUR_TRY(bur_graph_create(&graph, recipe, options));
-    *whole = bur_graph_needs_whole_batch(graph);
     const bur_status status = bur_plan_create(&plan, graph, target, fallback);
     if (status == BUR_OK)
-        *out = *bur_plan_get_summary(plan);
+        *arena_bytes = bur_plan_get_summary(plan)->arena_bytes;
     bur_plan_destroy(plan);
     bur_graph_destroy(graph);
     return status;
@@ -49,21 +67,18 @@ bur_status bur_plan_choose_parts(int64_t *out, const bur_recipe *recipe,
         return bur_fail(BUR_E_ARG, "bur_plan_choose_parts: NULL argument");
     const size_t room = cache_share_bytes(target->info);
     bur_graph_options part = *options;
-    for (int64_t parts = 1; room > 0 && (parts == 1 || options->batch / parts >= LEAST_PART);) {
-        bur_plan_summary summary = {0};
-        bool whole = false;
+    bool may = false;
+    BUR_TRY(may_split(&may, recipe, options, room));
+    for (int64_t parts = 1; may && (parts == 1 || options->batch / parts >= LEAST_PART);) {
+        size_t arena_bytes = 0;
         part.batch = options->batch / parts;
         part.accumulate = parts > 1;
-        BUR_TRY(plan_part(&summary, &whole, recipe, &part, target, fallback));
-        if (whole)
-            break;
-        if (summary.arena_bytes <= room) {
+        BUR_TRY(plan_part(&arena_bytes, recipe, &part, target, fallback));
+        if (arena_bytes <= room) {
             *out = parts;
             return BUR_OK;
         }
-        if (summary.bytes[BUR_BYTES_PARAMETERS] > room / LEAST_ROOM_PER_PARAMETERS)
-            break;
-        parts = next_parts(options->batch, parts, summary.arena_bytes, room);
+        parts = next_parts(options->batch, parts, arena_bytes, room);
     }
     *out = 1;
     return BUR_OK;

@@ -144,9 +144,9 @@ static bur_status make_fit(bur_fit_options *options, bool may_recompute, bool ma
     return BUR_OK;
 }
 
-/* Parts that stay in the device's cache are the fastest of all: *found tells whether there are such
- * that fit. */
-static bur_status find_cached_parts(bool *found, const fitting *f, bur_fit_options *options)
+/* Parts that stay in the device's cache are the fastest of all: *out fits if there are such that
+ * fit. */
+static bur_status find_cached_parts(bur_run_plan *out, const fitting *f, bur_fit_options *options)
 {
     const bur_graph_options graph = {.batch = options->batch,
                                      .mode = BUR_TRAIN,
@@ -157,38 +157,38 @@ static bur_status find_cached_parts(bool *found, const fitting *f, bur_fit_optio
                                      .early_update = true,
                                      .recompute = options->recompute};
     bur_fit_options parts = *options;
-    bur_run_plan plan;
-    *found = false;
     const bur_status status =
         bur_plan_choose_parts(&parts.accumulate, f->recipe, &graph, f->target, f->fallback);
     if (is_too_large(status) || (status == BUR_OK && parts.accumulate == 1))
         return BUR_OK;
     BUR_TRY(status);
-    BUR_TRY(try_plan(&plan, f, &parts));
-    *found = plan.fits;
-    if (plan.fits)
+    BUR_TRY(try_plan(out, f, &parts));
+    if (out->fits)
         *options = parts;
     return BUR_OK;
 }
 
-bur_status bur__fit_levers(bur_fit_options *options, const bur_recipe *recipe,
+bur_status bur__fit_levers(bur_run_plan *out, bur_fit_options *options, const bur_recipe *recipe,
                            const bur_target *target, const bur_target *fallback,
                            const bur_dataset_info *train, const bur_dataset_info *test)
 {
     const fitting f = {recipe, target, options->fallback_off ? NULL : fallback, train, test};
     const bool may_split = options->accumulate == 0, may_recompute = options->recompute == 0;
-    bool found = false;
-    bur_run_plan whole;
+    *out = (bur_run_plan){.fits = false};
     if (may_split)
         options->accumulate = 1;
     if (may_recompute)
         options->recompute = 1;
     if (may_split)
-        BUR_TRY(find_cached_parts(&found, &f, options));
-    if (found || (!may_split && !may_recompute))
+        BUR_TRY(find_cached_parts(out, &f, options));
+    if (out->fits || (!may_split && !may_recompute))
         return BUR_OK;
-    BUR_TRY(try_plan(&whole, &f, options));
-    return whole.fits ? BUR_OK : make_fit(options, may_recompute, may_split, &f, &whole);
+    BUR_TRY(try_plan(out, &f, options));
+    if (out->fits)
+        return BUR_OK;
+    const bur_run_plan whole = *out;
+    *out = (bur_run_plan){.fits = false};
+    return make_fit(options, may_recompute, may_split, &f, &whole);
 }
 
 bur_status bur__fit_lower(bur_run_plan *out, bur_fit_options *options, const bur_recipe *recipe,

@@ -519,7 +519,12 @@ bur_status bur_run_plan_make(bur_run_plan *out, const bur_recipe *recipe, const 
         return bur_fail(BUR_E_ARG, "bur_run_plan_make: NULL argument");
     bur_fit_options set;
     BUR_TRY(bur__fit_options(&set, options, train));
-    BUR_TRY(bur__fit_levers(&set, recipe, target, fallback, train, test));
+    bur_run_plan plan;
+    BUR_TRY(bur__fit_levers(&plan, &set, recipe, target, fallback, train, test));
+    if (plan.fits) {
+        *out = plan;
+        return BUR_OK;
+    }
     bur_run_sessions sessions;
     BUR_TRY(bur__run_sessions_plan(&sessions, recipe, target, fallback, train, test, &set));
     const bur_status status = bur__run_plan_sum(out, &sessions, recipe, target, train, test, &set);

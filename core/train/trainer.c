@@ -42,8 +42,8 @@ static bur_status make_plan(bur_trainer *trainer, const bur_dataset_info *train)
     bur_device *cpu = NULL;
     BUR_TRY(bur_device_open(&cpu, trainer->context, "cpu"));
     const bur_target target = bur_device_target(trainer->device), fallback = bur_device_target(cpu);
-    BUR_TRY(bur__fit_levers(&trainer->options, trainer->recipe, &target, &fallback, train,
-                            test_info(trainer)));
+    BUR_TRY(bur__fit_levers(&trainer->plan, &trainer->options, trainer->recipe, &target, &fallback,
+                            train, test_info(trainer)));
     BUR_TRY(bur__run_sessions_plan(&trainer->sessions, trainer->recipe, &target, &fallback, train,
                                    test_info(trainer), &trainer->options));
     BUR_TRY(bur__run_plan_sum(&trainer->plan, &trainer->sessions, trainer->recipe, &target, train,
