@@ -2,7 +2,7 @@
  *
  * A row per model and batch: what the limits and one share of them per class of kernels predict
  * (bur_device_probe, in a cache of this run's own, before any model was measured), then in turn,
- * for three seconds or five rounds: kernels calibrated, step predicted, steps measured. Errors are
+ * for three seconds or nine rounds: kernels calibrated, step predicted, steps measured. Errors are
  * of the medians. Rounds are short and many: where a machine is shared, the same step may take half
  * as long again a moment later, and both sides must see the same share of such moments. */
 #define _GNU_SOURCE /* mkdtemp, setenv */
@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LEAST_ROUNDS = 5, MOST_ROUNDS = 31, STEPS = 3, MOST_ROWS = 64 };
+enum { LEAST_ROUNDS = 9, MOST_ROUNDS = 31, STEPS = 3, MOST_ROWS = 64 };
 static const int64_t row_ns = INT64_C(3000000000);
 
 /* A model at a batch size, bound on the CPU. */
