@@ -258,14 +258,19 @@ bur_status bur_run_plan_smallest(bur_run_plan *out, const bur_recipe *recipe,
     return BUR_OK;
 }
 
-/* Between a batch that fits and one that does not: where bytes, which grow almost in proportion to
- * the batch, would meet the budget; now and then the middle, should they not. */
-static int64_t next_batch(int64_t fit, const bur_run_plan *fitting_plan, int64_t over, int round)
+/* Between a batch that fits and one that does not, whose plan may have no bytes: where bytes, which
+ * grow almost in proportion to the batch, would meet the budget; now and then the middle, should
+ * they not. */
+static int64_t next_batch(int64_t fit, const bur_run_plan *fitting_plan, int64_t over,
+                          const bur_run_plan *larger_plan, int round)
 {
     const int64_t middle = fit + (over - fit) / 2;
-    const double slope = (double)fitting_plan->arena_bytes / (double)fit;
     const double left = (double)fitting_plan->budget_bytes - (double)fitting_plan->peak_bytes;
-    if (round % 3 == 2 || !(slope > 0) || !(left >= 0))
+    const double slope =
+        larger_plan->peak_bytes > fitting_plan->peak_bytes
+            ? (double)(larger_plan->peak_bytes - fitting_plan->peak_bytes) / (double)(over - fit)
+            : (double)fitting_plan->arena_bytes / (double)fit;
+    if (round % 4 == 3 || !(slope > 0) || !(left >= 0))
         return middle;
     const double more = left / slope;
     if (more >= (double)(over - fit))
@@ -282,7 +287,7 @@ bur_status bur_run_plan_largest(int64_t *out, const bur_recipe *recipe, const bu
     const int64_t most =
         train->count - bur__validation_count(train->count, options->validation_split);
     int64_t fit = 0, over = most + 1, batch = 1;
-    bur_run_plan plan, best = {.fits = false};
+    bur_run_plan plan, best = {.fits = false}, larger = best;
     for (int round = 0; over - fit > 1; round++) {
         BUR_TRY(plan_whole(&plan, &f, options, batch));
         if (plan.fits) {
@@ -290,8 +295,9 @@ bur_status bur_run_plan_largest(int64_t *out, const bur_recipe *recipe, const bu
             best = plan;
         } else {
             over = batch;
+            larger = plan;
         }
-        batch = fit == 0 ? fit + (over - fit) / 2 : next_batch(fit, &best, over, round);
+        batch = fit == 0 ? fit + (over - fit) / 2 : next_batch(fit, &best, over, &larger, round);
     }
     *out = fit;
     return BUR_OK;
