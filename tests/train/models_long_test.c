@@ -12,6 +12,7 @@ typedef struct task {
     bur_zoo_options shape;
     int64_t batch, epochs;
     float learning_rate, clip_norm, ema;
+    bur_schedule schedule;
     double wanted; /* accuracy on the test part */
 } task;
 
@@ -34,9 +35,10 @@ static const task vit_tiny = {
     .shape = {.sample = {.rank = 3, .dim = {28, 28, 1}}, .classes = 10},
     .batch = 32,
     .epochs = 10,
-    .learning_rate = 0.0002F,
+    .learning_rate = 0.0003F,
     .clip_norm = 1,
     .ema = 0.999F,
+    .schedule = {.kind = BUR_SCHEDULE_COSINE, .warmup = 1000},
     .wanted = 0.880,
 };
 
@@ -62,6 +64,18 @@ static void take_part(bur_data *part, const bur_data *whole, int64_t n)
     assert_ok(bur_dataset_view(&part->test, whole->test, 0, tested));
 }
 
+/* A sign of life: these runs take up to an hour. */
+static bur_status tell_epoch(void *user, bur_event event, const void *data)
+{
+    const task *t = user;
+    const bur_epoch *row = data;
+    if (event == BUR_EVENT_EPOCH)
+        print_message("%s: epoch %d, %.0f s, loss %.4f, accuracy %.4f, learning rate %.6f\n",
+                      t->model, (int)row->epoch, row->seconds, row->loss, row->metric,
+                      row->learning_rate);
+    return BUR_OK;
+}
+
 static void learn(const task *t, uint64_t seed)
 {
     const int64_t n = test_long_fraction();
@@ -70,7 +84,10 @@ static void learn(const task *t, uint64_t seed)
     bur_fit_options options = {.batch = t->batch,
                                .epochs = n == 1 || t->epochs < 2 ? t->epochs : 2,
                                .optimizer = bur_optimizer_default(BUR_ADAM),
-                               .seed = seed};
+                               .schedule = t->schedule,
+                               .seed = seed,
+                               .callback = tell_epoch,
+                               .callback_user = (void *)t};
     options.optimizer.learning_rate = t->learning_rate;
     options.optimizer.attr.clip_norm = t->clip_norm;
     options.optimizer.attr.ema = t->ema;
