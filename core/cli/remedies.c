@@ -149,19 +149,21 @@ static void print_budget(const remedies *r)
 {
     char budget[CLI_NUMBER_TEXT], bytes[CLI_NUMBER_TEXT], parts[64] = "", again[64] = "";
     bur_run_plan plan;
-    if (bur_run_plan_smallest(&plan, r->model->recipe, &r->target->target, r->target->fallback,
-                              &r->model->train, r->model->has_test ? &r->model->test : NULL,
-                              r->options) != BUR_OK ||
-        plan.peak_bytes == 0)
+    const bur_status status = bur_run_plan_smallest(
+        &plan, r->model->recipe, &r->target->target, r->target->fallback, &r->model->train,
+        r->model->has_test ? &r->model->test : NULL, r->options);
+    if (status != BUR_OK || plan.peak_bytes == 0) {
         plan = *r->plan;
+        plan.budget_bytes = plan.peak_bytes;
+    }
     if (plan.accumulate > r->plan->accumulate)
         snprintf(parts, sizeof parts, ", in %" PRId64 " parts", plan.accumulate);
     if (plan.recompute < r->plan->recompute)
         snprintf(again, sizeof again, ", with %.0f%% of the work done twice",
                  100 * plan.recomputed_share);
     fprintf(stderr, "       batch=%" PRId64 " needs a budget of %s (%s bytes)%s%s\n", plan.batch,
-            cli_bytes_text(budget, sizeof budget, (double)plan.peak_bytes),
-            cli_integer_text(bytes, sizeof bytes, (int64_t)plan.peak_bytes), parts, again);
+            cli_bytes_text(budget, sizeof budget, (double)plan.budget_bytes),
+            cli_integer_text(bytes, sizeof bytes, (int64_t)plan.budget_bytes), parts, again);
 }
 
 int cli_remedies(cli_app *app, const cli_model *model, const cli_target *target,

@@ -13,6 +13,13 @@
 static const float deep_shares[] = {0.5F, 0.4F, 0.3F, 0.2F, 0.1F};
 #define LEAST_KEPT 0.1
 
+/* Between a plan and the start of its run the process grows a little, and a limit leaves as much
+ * less: levers that are taken to make a batch fit leave so much. */
+enum { SLACK_BYTES = 1 << 19 };
+
+/* Of a limit go to page tables: 8 bytes for a page of 4 KiB, twice for what is not full. */
+enum { PAGE_TABLE_SHARE = 256 };
+
 /* A run being fitted: what bur_run_plan_make takes. */
 typedef struct fitting {
     const bur_recipe *recipe;
@@ -48,6 +55,14 @@ static bool is_smaller(const bur_run_plan *plan, const bur_run_plan *than)
     return plan->peak_bytes > 0 && (than->peak_bytes == 0 || plan->peak_bytes < than->peak_bytes);
 }
 
+/* The same, of which a lever is to make a run that starts. */
+static bur_status try_lever(bur_run_plan *out, const fitting *f, const bur_fit_options *options)
+{
+    BUR_TRY(try_plan(out, f, options));
+    out->fits = out->fits && out->budget_bytes - out->peak_bytes >= SLACK_BYTES;
+    return BUR_OK;
+}
+
 /* The share that takes least. */
 static bur_status find_deepest(bur_run_plan *out, const fitting *f, bur_fit_options *options)
 {
@@ -55,7 +70,7 @@ static bur_status find_deepest(bur_run_plan *out, const fitting *f, bur_fit_opti
     bur_run_plan plan;
     for (size_t i = 0; i < sizeof deep_shares / sizeof *deep_shares; i++) {
         set.recompute = deep_shares[i];
-        BUR_TRY(try_plan(&plan, f, &set));
+        BUR_TRY(try_lever(&plan, f, &set));
         if (!is_smaller(&plan, out))
             continue;
         *out = plan;
@@ -76,13 +91,13 @@ static bur_status find_recompute(bur_run_plan *out, const fitting *f, const bur_
     for (int round = 0; round < ROUNDS && !plan.fits; round++) {
         if (plan.arena_bytes == 0)
             break;
-        const double over = (double)(plan.peak_bytes - plan.budget_bytes);
+        const double over = (double)plan.peak_bytes + SLACK_BYTES - (double)plan.budget_bytes;
         const double next = share - 1.02 * from * over / (double)whole->arena_bytes;
         if (over <= 0 || next < LEAST_KEPT)
             break;
         share = next;
         options->recompute = (float)share;
-        BUR_TRY(try_plan(&plan, f, options));
+        BUR_TRY(try_lever(&plan, f, options));
     }
     if (!plan.fits)
         BUR_TRY(find_deepest(&plan, f, options));
@@ -100,7 +115,7 @@ static bur_status find_parts(bur_run_plan *out, const fitting *f, bur_fit_option
         if (set.batch % parts != 0)
             continue;
         set.accumulate = parts;
-        BUR_TRY(try_plan(&plan, f, &set));
+        BUR_TRY(try_lever(&plan, f, &set));
         if (plan.fits || is_smaller(&plan, out)) {
             *out = plan;
             *options = set;
@@ -254,6 +269,7 @@ bur_status bur_run_plan_smallest(bur_run_plan *out, const bur_recipe *recipe,
         BUR_TRY(find_recompute(&other, &f, &other, &parts));
     if (is_smaller(&other, &best))
         best = other;
+    best.budget_bytes = best.peak_bytes + best.peak_bytes / PAGE_TABLE_SHARE + 2 * SLACK_BYTES;
     *out = best;
     return BUR_OK;
 }

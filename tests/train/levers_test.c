@@ -65,11 +65,11 @@ static void test_train_levers__the_smallest_budget_works_and_a_twentieth_less_do
         assert_ok(
             bur_run_plan_smallest(&least, s.recipe, &s.target, NULL, &s.info, NULL, &options));
         assert_true(least.peak_bytes <= whole.peak_bytes && least.batch == 64);
-        options.budget_bytes = least.peak_bytes;
+        options.budget_bytes = least.budget_bytes;
         const bur_run_plan fits = plan_of(&s, &options);
-        if (!fits.fits || fits.peak_bytes > least.peak_bytes)
+        if (!fits.fits || fits.peak_bytes > least.budget_bytes)
             fail_msg("%s does not fit the smallest budget of %.0f bytes: %.0f", models[i].model,
-                     (double)least.peak_bytes, (double)fits.peak_bytes);
+                     (double)least.budget_bytes, (double)fits.peak_bytes);
         options.budget_bytes = least.peak_bytes / 20 * 19;
         const bur_run_plan less = plan_of(&s, &options);
         if (less.fits)

@@ -144,8 +144,9 @@ BUR_API bur_status bur_run_plan_largest(int64_t *out, const bur_recipe *recipe,
                                         const bur_dataset_info *train, const bur_dataset_info *test,
                                         const bur_fit_options *options);
 
-/** The least that the levers left to the planner (accumulate, recompute of 0) can bring a batch to:
- * a budget of its peak_bytes is enough. No bytes if not even that can be planned. */
+/** The least that the levers left to the planner (accumulate, recompute of 0) can bring a batch to;
+ * budget_bytes is what that takes as a budget or a limit: a little more, for page tables and what
+ * the process grows by until the run starts. No bytes if not even that can be planned. */
 BUR_API bur_status bur_run_plan_smallest(bur_run_plan *out, const bur_recipe *recipe,
                                          const bur_target *target, const bur_target *fallback,
                                          const bur_dataset_info *train,
