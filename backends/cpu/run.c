@@ -38,17 +38,22 @@ static void restore_mode(uint64_t mode)
 
 /* oneDNN's regions run on the threads of the team but know nothing of its modes: where there are
  * any, the whole run has them. A convolution of denormal numbers takes up to a hundred times as
- * long, and late gradients are full of them. */
+ * long, and late gradients are full of them. The caller's mode is set outside the region: LLVM's
+ * OpenMP takes it back at the region's end. */
 static void flush_team(const bur_device_handle *device)
 {
+    device->modes[0] = flush_denormals();
 #pragma omp parallel num_threads(device->threads)
-    device->modes[omp_get_thread_num()] = flush_denormals();
+    if (omp_get_thread_num() > 0)
+        device->modes[omp_get_thread_num()] = flush_denormals();
 }
 
 static void restore_team(const bur_device_handle *device)
 {
 #pragma omp parallel num_threads(device->threads)
-    restore_mode(device->modes[omp_get_thread_num()]);
+    if (omp_get_thread_num() > 0)
+        restore_mode(device->modes[omp_get_thread_num()]);
+    restore_mode(device->modes[0]);
 }
 
 static void relax(void)
