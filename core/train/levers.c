@@ -177,7 +177,7 @@ static bur_status find_cached_parts(bur_run_plan *out, const fitting *f, bur_fit
     if (is_too_large(status) || (status == BUR_OK && parts.accumulate == 1))
         return BUR_OK;
     BUR_TRY(status);
-    BUR_TRY(try_plan(out, f, &parts));
+    BUR_TRY(try_lever(out, f, &parts));
     if (out->fits)
         *options = parts;
     return BUR_OK;
