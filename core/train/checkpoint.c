@@ -34,14 +34,17 @@ bur_status bur__trainer_snapshot(bur_trainer *trainer, bool at_once)
     if (trainer->snapshot == NULL)
         return BUR_E_NOMEM;
     /* The first read waits for all that was queued: a device that failed is known before a byte of
-     * the old snapshot is gone. */
+     * the old snapshot is gone. One that fails in the midst of the copy leaves tensors of both; a
+     * second copy on the host against that would cost as much as the state itself. */
     float totals[BUR_RESULT_WORDS];
     BUR_TRY(bur_session_read_totals(session, totals));
     size_t offset = 0;
     for (int32_t i = 0; i < n; i++) {
         BUR_TRY(bur_session_read_state(session, i, trainer->snapshot + offset));
         offset += bur_desc_bytes(&bur_session_state_at(session, i)->desc);
+        trainer->snapshot_is_mixed = true;
     }
+    trainer->snapshot_is_mixed = false;
     trainer->snapshot_ns = bur_time_ns();
     trainer->snapshot_updates = trainer->updates;
     trainer->snapshot_step = trainer->step;
@@ -79,10 +82,14 @@ bur_status bur__trainer_recover(bur_trainer *trainer, bur_status lost)
     bur_device *cpu = NULL;
     if (trainer->options.fallback_off || is_mapped(trainer) || trainer->snapshot == NULL)
         return lost;
-    char note[512];
-    snprintf(
-        note, sizeof note, "%s failed (%.300s); training goes on on the CPU from update %" PRId64,
-        bur_device_describe(trainer->device)->name, bur_last_error(), trainer->snapshot_updates);
+    char note[512], mixed[96] = "";
+    if (trainer->snapshot_is_mixed)
+        snprintf(mixed, sizeof mixed, ", with some tensors of update %" PRId64 " already",
+                 trainer->updates);
+    snprintf(note, sizeof note,
+             "%s failed (%.300s); training goes on on the CPU from update %" PRId64 "%s",
+             bur_device_describe(trainer->device)->name, bur_last_error(),
+             trainer->snapshot_updates, mixed);
     BUR_TRY(bur_device_open(&cpu, trainer->context, "cpu"));
     bur__trainer_unbind(trainer);
     BUR_TRY(rebind_on_cpu(trainer, cpu));

@@ -209,11 +209,11 @@ static bur_status finish_epoch(bur_trainer *trainer, const epoch_clock *clock)
         BUR_TRY(read_penalty(trainer, &row.penalty));
     if (trainer->validation_loader != NULL)
         BUR_TRY(evaluate(trainer, trainer->validation_loader, &row.val_loss, &row.val_metric));
-    bur__plateau_look(&trainer->plateau, &trainer->options.schedule,
-                      trainer->validation_loader != NULL ? row.val_loss : row.loss);
     /* A device that is lost from here on does not take the epoch with it. */
     trainer->step = 0;
     BUR_TRY(bur__trainer_snapshot(trainer, true));
+    bur__plateau_look(&trainer->plateau, &trainer->options.schedule,
+                      trainer->validation_loader != NULL ? row.val_loss : row.loss);
     if (trainer->n_history < trainer->history_room)
         trainer->history[trainer->n_history++] = row;
     BUR_TRY(bur__trainer_tell(trainer, BUR_EVENT_EPOCH, &row));

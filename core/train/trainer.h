@@ -37,6 +37,7 @@ struct bur_trainer {
     char *snapshot;
     int64_t snapshot_ns, snapshot_updates, snapshot_step;
     float snapshot_totals[BUR_RESULT_WORDS];
+    bool snapshot_is_mixed; /* a copy was begun and not finished */
 
     bur_epoch *history;
     int64_t n_history, history_room;

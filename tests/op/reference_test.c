@@ -126,23 +126,24 @@ static void test_op_reference__refuses_an_operator_by_name(void **state)
     test_device_close(&device);
 }
 
-static void test_op_reference__is_lost_after_the_runs_asked_for(void **state)
+static void test_op_reference__is_lost_after_the_calls_asked_for(void **state)
 {
     (void)state;
     test_device device;
     open_reference(&device);
     bur_buffer *buffer = NULL;
     assert_ok(device.backend->buffer_create(&buffer, device.handle, 64));
-    bur_test_reference_lose_after(2);
-    for (int i = 0; i < 2; i++)
-        assert_ok(device.backend->run(device.handle, NULL, 0));
-    assert_ok(device.backend->sync(device.handle));
+    bur_test_reference_lose_after(4);
     unsigned char byte = 0;
+    assert_ok(device.backend->run(device.handle, NULL, 0));
+    assert_ok(device.backend->write(buffer, 0, &byte, 1));
+    assert_ok(device.backend->read(buffer, 0, &byte, 1));
+    assert_ok(device.backend->sync(device.handle));
     assert_status(BUR_E_LOST, device.backend->run(device.handle, NULL, 0));
     assert_status(BUR_E_LOST, device.backend->sync(device.handle));
     assert_status(BUR_E_LOST, device.backend->read(buffer, 0, &byte, 1));
     assert_status(BUR_E_LOST, device.backend->write(buffer, 0, &byte, 1));
-    assert_int_equal(bur_test_reference_runs(), 3);
+    assert_int_equal(bur_test_reference_calls(), 9);
     bur_test_reference_reset();
     assert_ok(device.backend->read(buffer, 0, &byte, 1));
     device.backend->buffer_destroy(buffer);

@@ -11,7 +11,7 @@ enum { GIB = 1 << 30, ALIGN_BYTES = 64 };
 static struct {
     const char *refused;
     bool loses;
-    int64_t runs, runs_left;
+    int64_t calls, calls_left;
     uint64_t memory_bytes, max_alloc_bytes;
 } faults;
 
@@ -51,10 +51,10 @@ void bur_test_reference_refuse(const char *op_name)
     faults.refused = op_name;
 }
 
-void bur_test_reference_lose_after(int64_t runs)
+void bur_test_reference_lose_after(int64_t calls)
 {
     faults.loses = true;
-    faults.runs_left = runs;
+    faults.calls_left = calls;
 }
 
 void bur_test_reference_limit(uint64_t memory_bytes, uint64_t max_alloc_bytes)
@@ -63,14 +63,17 @@ void bur_test_reference_limit(uint64_t memory_bytes, uint64_t max_alloc_bytes)
     faults.max_alloc_bytes = max_alloc_bytes;
 }
 
-int64_t bur_test_reference_runs(void)
+int64_t bur_test_reference_calls(void)
 {
-    return faults.runs;
+    return faults.calls;
 }
 
-static bur_status check_alive(void)
+/* Counts a call that touches the device. */
+static bur_status touch(void)
 {
-    return faults.loses && faults.runs_left < 0
+    faults.calls++;
+    faults.calls_left -= faults.loses && faults.calls_left >= 0;
+    return faults.loses && faults.calls_left < 0
                ? bur_fail(BUR_E_LOST, "the reference device was lost by request")
                : BUR_OK;
 }
@@ -125,7 +128,7 @@ static void reference_close(bur_device_handle *device)
 
 static bur_status reference_buffer_create(bur_buffer **out, bur_device_handle *device, size_t bytes)
 {
-    BUR_TRY(check_alive());
+    BUR_TRY(touch());
     if (bytes > device->info.max_alloc_bytes ||
         bytes > device->info.memory_bytes - device->live_bytes)
         return bur_fail(BUR_E_NOMEM,
@@ -158,7 +161,6 @@ static void reference_buffer_destroy(bur_buffer *buffer)
 
 static bur_status check_range(const bur_buffer *buffer, size_t offset, size_t bytes)
 {
-    BUR_TRY(check_alive());
     return offset <= buffer->bytes && bytes <= buffer->bytes - offset
                ? BUR_OK
                : bur_fail(BUR_E_ARG, "%zu bytes at %zu of a buffer of %zu", bytes, offset,
@@ -167,6 +169,7 @@ static bur_status check_range(const bur_buffer *buffer, size_t offset, size_t by
 
 static bur_status reference_write(bur_buffer *buffer, size_t offset, const void *data, size_t bytes)
 {
+    BUR_TRY(touch());
     BUR_TRY(check_range(buffer, offset, bytes));
     memcpy(buffer->data + offset, data, bytes);
     return BUR_OK;
@@ -174,6 +177,7 @@ static bur_status reference_write(bur_buffer *buffer, size_t offset, const void 
 
 static bur_status reference_read(bur_buffer *buffer, size_t offset, void *data, size_t bytes)
 {
+    BUR_TRY(touch());
     BUR_TRY(check_range(buffer, offset, bytes));
     memcpy(data, buffer->data + offset, bytes);
     return BUR_OK;
@@ -181,6 +185,7 @@ static bur_status reference_read(bur_buffer *buffer, size_t offset, void *data, 
 
 static bur_status reference_fill(bur_buffer *buffer, size_t offset, int value, size_t bytes)
 {
+    BUR_TRY(touch());
     BUR_TRY(check_range(buffer, offset, bytes));
     memset(buffer->data + offset, value, bytes);
     return BUR_OK;
@@ -309,9 +314,7 @@ static bur_status reference_run(bur_device_handle *device, bur_command *const *c
                                 int32_t count)
 {
     (void)device;
-    faults.runs++;
-    faults.runs_left -= faults.loses && faults.runs_left >= 0;
-    BUR_TRY(check_alive());
+    BUR_TRY(touch());
     for (int32_t i = 0; i < count; i++) {
         const bur_call *call = &commands[i]->kernel->call;
         bur_test_reference_evaluate(call, commands[i]->operands,
@@ -323,7 +326,7 @@ static bur_status reference_run(bur_device_handle *device, bur_command *const *c
 static bur_status reference_sync(bur_device_handle *device)
 {
     (void)device;
-    return check_alive();
+    return touch();
 }
 
 static const char *reference_command_text(const bur_command *command)

@@ -17,13 +17,13 @@ void bur_test_reference_evaluate(const bur_call *call, void *const *inputs, void
 void bur_test_reference_reset(void);
 /* supports() refuses the operator of that name, NULL for none. Borrowed. */
 void bur_test_reference_refuse(const char *op_name);
-/* After `runs` further calls of run() the device is lost: every call that touches it is BUR_E_LOST
- * until reset. */
-void bur_test_reference_lose_after(int64_t runs);
+/* After so many further calls that touch the device (run, read, write, fill, sync, a new buffer) it
+ * is lost: each one is BUR_E_LOST until reset. */
+void bur_test_reference_lose_after(int64_t calls);
 /* Memory of the device and its largest buffer, in bytes; 0: 1 GiB. Buffers beyond are BUR_E_NOMEM.
  */
 void bur_test_reference_limit(uint64_t memory_bytes, uint64_t max_alloc_bytes);
-/* Calls of run() since the last reset. */
-int64_t bur_test_reference_runs(void);
+/* Calls that touched a device since the last reset. */
+int64_t bur_test_reference_calls(void);
 
 #endif

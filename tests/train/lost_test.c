@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SEED = 3, COUNT = 24, BATCH = 8, EPOCHS = 3, STEPS = EPOCHS * COUNT / BATCH };
+enum { SEED = 3, COUNT = 24, BATCH = 8, EPOCHS = 2, STEPS = EPOCHS * COUNT / BATCH };
 
 /* A backend around another one: what a driver does when it lacks a kernel or fails. */
 static struct {
@@ -108,8 +108,8 @@ static bur_fit_options options_of(scene *s)
 
 /* What the run gives where nothing fails. */
 typedef struct outcome {
-    double losses[EPOCHS], val_losses[EPOCHS];
-    int64_t updates, runs;
+    double losses[EPOCHS], val_losses[EPOCHS], rates[EPOCHS];
+    int64_t updates, calls;
 } outcome;
 
 static void take_outcome(outcome *out, const bur_trainer *trainer)
@@ -121,6 +121,7 @@ static void take_outcome(outcome *out, const bur_trainer *trainer)
         assert_int_equal(history[e].epoch, e + 1);
         out->losses[e] = history[e].loss;
         out->val_losses[e] = history[e].val_loss;
+        out->rates[e] = history[e].learning_rate;
     }
     out->updates = history[EPOCHS - 1].updates;
 }
@@ -129,20 +130,23 @@ static void check_same(const outcome *a, const outcome *b, int64_t after)
 {
     assert_int_equal(a->updates, b->updates);
     for (int e = 0; e < EPOCHS; e++)
-        if (!(fabs(a->losses[e] - b->losses[e]) <= 1e-5 * b->losses[e]) ||
+        if (a->rates[e] != b->rates[e] ||
+            !(fabs(a->losses[e] - b->losses[e]) <= 1e-5 * b->losses[e]) ||
             !(fabs(a->val_losses[e] - b->val_losses[e]) <= 1e-5 * b->val_losses[e]))
-            fail_msg("lost after %lld runs: epoch %d has losses %.9g and %.9g, without %.9g, %.9g",
-                     (long long)after, e + 1, a->losses[e], a->val_losses[e], b->losses[e],
-                     b->val_losses[e]);
+            fail_msg("lost after %lld calls: epoch %d at %g has losses %.9g and %.9g, "
+                     "without at %g %.9g, %.9g",
+                     (long long)after, e + 1, a->rates[e], a->losses[e], a->val_losses[e],
+                     b->rates[e], b->losses[e], b->val_losses[e]);
 }
 
-/* Fits and evaluates on a device that is lost after so many runs; -1: never. */
+/* Fits and evaluates on a device that is lost after so many calls; -1: never. */
 static bool fit_and_lose(scene *s, const bur_fit_options *options, int64_t after, outcome *out)
 {
     bur_trainer *trainer = NULL;
     double loss = 0, metric = 0;
     bur_test_reference_reset();
     assert_ok(bur_trainer_create(&trainer, s->device, s->recipe, &s->data, options));
+    const int64_t before = bur_test_reference_calls();
     if (after >= 0)
         bur_test_reference_lose_after(after);
     s->notes = s->epochs = 0;
@@ -150,7 +154,7 @@ static bool fit_and_lose(scene *s, const bur_fit_options *options, int64_t after
     assert_ok(bur_trainer_evaluate(trainer, s->data.test, &loss, &metric));
     assert_true(isfinite(loss));
     take_outcome(out, trainer);
-    out->runs = bur_test_reference_runs();
+    out->calls = bur_test_reference_calls() - before;
     assert_int_equal(s->epochs, EPOCHS);
     const bool lost = bur_trainer_device(trainer) == s->cpu;
     assert_int_equal(s->notes, lost);
@@ -159,24 +163,32 @@ static bool fit_and_lose(scene *s, const bur_fit_options *options, int64_t after
 }
 
 /* At every point of the run in turn, evaluations included: no update and no epoch is missing, and
- * the figures are those of a run that lost nothing. */
+ * the figures are those of a run that lost nothing. In the midst of a copy of the state they cannot
+ * be, and the note says so. */
 static void check_lost_anywhere(double snapshot_s)
 {
+    int64_t mixed = 0;
     scene s;
     scene_open(&s, bur_test_reference_backend(), "ref:0");
     bur_fit_options options = options_of(&s);
     options.snapshot_s = snapshot_s;
-    outcome without = {.runs = 0}, with = {.runs = 0};
+    /* An epoch that counted twice would be one without progress, and lower the rate. */
+    options.schedule = (bur_schedule){.kind = BUR_SCHEDULE_PLATEAU, .decay_epochs = 1};
+    outcome without = {.calls = 0}, with = {.calls = 0};
     assert_false(fit_and_lose(&s, &options, -1, &without));
-    assert_true(without.runs > STEPS);
-    for (int64_t after = 0; after < without.runs; after++) {
+    assert_true(without.calls > STEPS);
+    for (int64_t after = 0; after < without.calls; after++) {
         assert_true(fit_and_lose(&s, &options, after, &with));
-        check_same(&with, &without, after);
+        if (strstr(s.note, "with some tensors of update") == NULL)
+            check_same(&with, &without, after);
+        else
+            mixed++;
         if (strstr(s.note, "ref:0 failed (the reference device was lost by request)") == NULL ||
             strstr(s.note, "goes on on the CPU") == NULL)
             fail_msg("the note is '%s'", s.note);
     }
-    assert_false(fit_and_lose(&s, &options, without.runs, &with));
+    assert_true(mixed > 0 && without.calls - mixed > STEPS);
+    assert_false(fit_and_lose(&s, &options, without.calls, &with));
     scene_close(&s);
 }
 
@@ -330,7 +342,7 @@ static void check_lost(scene *s)
 {
     bur_trainer *trainer = NULL;
     bur_fit_options options = options_of(s);
-    outcome with = {.runs = 0}, without = {.runs = 0};
+    outcome with = {.calls = 0}, without = {.calls = 0};
     assert_ok(bur_trainer_create(&trainer, s->device, s->recipe, &s->data, &options));
     assert_ok(bur_trainer_fit(trainer));
     take_outcome(&without, trainer);
