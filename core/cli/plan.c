@@ -58,8 +58,8 @@ static bur_status plan_batch(bur_run_plan *out, planner *p, int64_t batch)
     bur_fit_options options = p->options;
     options.batch = batch;
     /* The largest is the largest in one piece. */
-    if (batch == p->choice.largest && batch != p->choice.batch &&
-        options.batch != p->options.batch && options.accumulate == 0)
+    if (batch == p->choice.largest && batch != p->choice.batch && batch != p->options.batch &&
+        options.accumulate == 0)
         options.accumulate = 1;
     return bur_run_plan_make(out, p->model.recipe, &p->target.target, p->target.fallback,
                              &p->model.train, p->model.has_test ? &p->model.test : NULL, &options);
@@ -112,20 +112,27 @@ static int64_t fastest_batch(const planner *p)
     return fastest;
 }
 
+/* Plans a batch and notes what the advice says of it. */
+static bur_status look_at(bur_run_plan *out, planner *p, int64_t batch)
+{
+    BUR_TRY(plan_batch(out, p, batch));
+    if (batch == p->choice.batch) {
+        p->recommended_accumulate = out->accumulate;
+        p->recommended_recompute = out->recompute;
+    }
+    note_speed(p, batch, out->fits && out->step_s > 0 ? (double)batch / out->step_s : 0);
+    return BUR_OK;
+}
+
 static bur_status add_row(json_t *rows, planner *p, int64_t batch)
 {
     bur_run_plan plan = {0};
     char note[CLI_LEVERS_TEXT + 32];
-    BUR_TRY(plan_batch(&plan, p, batch));
+    BUR_TRY(look_at(&plan, p, batch));
     row_note(note, sizeof note, p, &plan);
     p->budget_bytes = plan.budget_bytes;
-    if (batch == p->choice.batch) {
-        p->recommended_accumulate = plan.accumulate;
-        p->recommended_recompute = plan.recompute;
-    }
-    const double speed = plan.fits && plan.step_s > 0 ? (double)batch / plan.step_s : 0;
-    note_speed(p, batch, speed);
     snprintf(p->binds, sizeof p->binds, "%s", plan.binds);
+    const double speed = speed_of(p, batch);
     const uint64_t state_bytes = plan.bytes[BUR_BYTES_PARAMETERS] +
                                  plan.bytes[BUR_BYTES_GRADIENTS] + plan.bytes[BUR_BYTES_OPTIMIZER];
     json_t *on_device =
@@ -198,12 +205,22 @@ static bur_status find_rows(json_t *rows, planner *p)
     return BUR_OK;
 }
 
+/* The one batch that was asked for; the recommended one is advised beside it. */
+static bur_status add_given_row(json_t *rows, planner *p)
+{
+    bur_run_plan recommended = {0};
+    BUR_TRY(add_row(rows, p, p->options.batch));
+    return p->choice.batch < 1 || p->choice.batch == p->options.batch
+               ? BUR_OK
+               : look_at(&recommended, p, p->choice.batch);
+}
+
 /* Powers of two up to the first that does not fit, with the recommended and the largest batch in
  * their places; or the one batch that was asked for. */
 static bur_status add_rows(json_t *rows, planner *p)
 {
     if (p->options.batch > 0)
-        return add_row(rows, p, p->options.batch);
+        return add_given_row(rows, p);
     const int64_t marks[] = {p->choice.batch, p->choice.largest};
     int64_t last = 0;
     for (int64_t batch = 1; batch <= cli_train_samples(&p->model, &p->options); batch *= 2) {

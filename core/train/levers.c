@@ -33,95 +33,104 @@ static bool is_too_large(bur_status status)
     return status == BUR_E_BUDGET || status == BUR_E_RANGE;
 }
 
-/* The plan with these levers; without bytes where it is too large for one. */
-static bur_status try_plan(bur_run_plan *out, const fitting *f, const bur_fit_options *options)
+/* Levers and what comes of them; a plan without bytes could not be made. */
+typedef struct attempt {
+    bur_fit_options options;
+    bur_run_plan plan;
+} attempt;
+
+/* Plans a->options; without bytes where that is too large for a plan. */
+static bur_status try_plan(attempt *a, const fitting *f)
 {
     bur_run_sessions sessions;
-    *out = (bur_run_plan){.fits = false};
+    a->plan = (bur_run_plan){.fits = false};
     const bur_status status = bur__run_sessions_plan(&sessions, f->recipe, f->target, f->fallback,
-                                                     f->train, f->test, options);
+                                                     f->train, f->test, &a->options);
     if (is_too_large(status))
         return BUR_OK;
     BUR_TRY(status);
-    const bur_status summed =
-        bur__run_plan_sum(out, &sessions, f->recipe, f->target, f->train, f->test, options);
+    const bur_status summed = bur__run_plan_sum(&a->plan, &sessions, f->recipe, f->target, f->train,
+                                                f->test, &a->options);
     bur__run_sessions_destroy(&sessions);
     return summed;
 }
 
-/* A plan that could not be made has no bytes. */
-static bool is_smaller(const bur_run_plan *plan, const bur_run_plan *than)
+/* Of the budget; below 0: bytes that are lacking. */
+static double left_bytes(const bur_run_plan *plan)
 {
-    return plan->peak_bytes > 0 && (than->peak_bytes == 0 || plan->peak_bytes < than->peak_bytes);
+    return (double)plan->budget_bytes - (double)plan->needed_bytes;
 }
 
-/* The same, of which a lever is to make a run that starts. */
-static bur_status try_lever(bur_run_plan *out, const fitting *f, const bur_fit_options *options)
+/* As try_plan; fits only if it leaves SLACK_BYTES. */
+static bur_status try_lever(attempt *a, const fitting *f)
 {
-    BUR_TRY(try_plan(out, f, options));
-    out->fits = out->fits && out->budget_bytes - out->peak_bytes >= SLACK_BYTES;
+    BUR_TRY(try_plan(a, f));
+    a->plan.fits = a->plan.fits && left_bytes(&a->plan) >= SLACK_BYTES;
     return BUR_OK;
 }
 
-/* The share that takes least. */
-static bur_status find_deepest(bur_run_plan *out, const fitting *f, bur_fit_options *options)
+static void keep_smaller(attempt *best, const attempt *other)
 {
-    bur_fit_options set = *options;
-    bur_run_plan plan;
+    const uint64_t bytes = other->plan.needed_bytes, least = best->plan.needed_bytes;
+    if (bytes > 0 && (least == 0 || bytes < least))
+        *best = *other;
+}
+
+/* Of *best and each share, what takes least. */
+static bur_status find_deepest(attempt *best, const fitting *f)
+{
+    attempt deep = *best;
     for (size_t i = 0; i < sizeof deep_shares / sizeof *deep_shares; i++) {
-        set.recompute = deep_shares[i];
-        BUR_TRY(try_lever(&plan, f, &set));
-        if (!is_smaller(&plan, out))
-            continue;
-        *out = plan;
-        *options = set;
+        deep.options.recompute = deep_shares[i];
+        BUR_TRY(try_lever(&deep, f));
+        keep_smaller(best, &deep);
     }
     return BUR_OK;
 }
 
-/* The largest share of live values that fits, found from what is too much: an arena brought down by
- * so many bytes; what takes least if none does. */
-static bur_status find_recompute(bur_run_plan *out, const fitting *f, const bur_run_plan *whole,
-                                 bur_fit_options *options)
+/* From *out, which does not fit, to the largest share of live values that does, found from what is
+ * too much: an arena brought down by so many bytes; to what takes least if none does. */
+static bur_status find_recompute(attempt *out, const fitting *f)
 {
     enum { ROUNDS = 6 };
-    const double from = (double)options->recompute;
+    const double from = (double)out->options.recompute, arena = (double)out->plan.arena_bytes;
     double share = from;
-    bur_run_plan plan = *whole;
-    for (int round = 0; round < ROUNDS && !plan.fits; round++) {
-        if (plan.arena_bytes == 0)
+    attempt next = *out;
+    for (int round = 0; round < ROUNDS && next.plan.arena_bytes > 0; round++) {
+        const double over = SLACK_BYTES - left_bytes(&next.plan);
+        share -= 1.02 * from * over / arena;
+        if (over <= 0 || share < LEAST_KEPT)
             break;
-        const double over = (double)plan.peak_bytes + SLACK_BYTES - (double)plan.budget_bytes;
-        const double next = share - 1.02 * from * over / (double)whole->arena_bytes;
-        if (over <= 0 || next < LEAST_KEPT)
-            break;
-        share = next;
-        options->recompute = (float)share;
-        BUR_TRY(try_lever(&plan, f, options));
+        next.options.recompute = (float)share;
+        BUR_TRY(try_lever(&next, f));
+        keep_smaller(out, &next);
+        if (next.plan.fits) {
+            *out = next;
+            return BUR_OK;
+        }
     }
-    if (!plan.fits)
-        BUR_TRY(find_deepest(&plan, f, options));
-    *out = plan;
-    return BUR_OK;
+    return find_deepest(out, f);
 }
 
-/* The fewest equal parts of the batch that fit, more than there are; those that take least if none
- * do. */
-static bur_status find_parts(bur_run_plan *out, const fitting *f, bur_fit_options *options)
+/* From *out, which does not fit, to the fewest equal parts of the batch that do, more than there
+ * are; to those that take least if none do. A model that looks at the whole batch stays whole. */
+static bur_status find_parts(attempt *out, const fitting *f)
 {
-    bur_fit_options set = *options;
-    bur_run_plan plan;
-    for (int64_t parts = options->accumulate + 1; parts <= set.batch; parts++) {
-        if (set.batch % parts != 0)
+    attempt next = *out;
+    if (out->plan.needs_whole_batch)
+        return BUR_OK;
+    for (int64_t parts = out->options.accumulate + 1; parts <= out->options.batch; parts++) {
+        if (out->options.batch % parts != 0)
             continue;
-        set.accumulate = parts;
-        BUR_TRY(try_lever(&plan, f, &set));
-        if (plan.fits || is_smaller(&plan, out)) {
-            *out = plan;
-            *options = set;
-        }
-        if (plan.fits)
+        next.options.accumulate = parts;
+        BUR_TRY(try_lever(&next, f));
+        if (next.plan.needs_whole_batch)
             return BUR_OK;
+        keep_smaller(out, &next);
+        if (next.plan.fits) {
+            *out = next;
+            return BUR_OK;
+        }
     }
     return BUR_OK;
 }
@@ -136,33 +145,34 @@ static bool is_recompute_faster(const bur_run_plan *recomputed, const bur_run_pl
                : recomputed->recomputed_share <= MOST_RECOMPUTED;
 }
 
-/* `options` are those of the whole batch, which does not fit. Where neither lever is enough alone,
- * values of the parts that take least are computed again. */
-static bur_status make_fit(bur_fit_options *options, bool may_recompute, bool may_split,
-                           const fitting *f, const bur_run_plan *whole)
+/* From *out, the whole batch, which does not fit, to what does; where neither lever is enough
+ * alone, values of the parts that take least are computed again. Else what takes least. */
+static bur_status find_levers(attempt *out, bool may_recompute, bool may_split, const fitting *f)
 {
-    bur_fit_options again = *options, parts = *options;
-    bur_run_plan recomputed = {.fits = false}, split = {.fits = false};
-    may_split = may_split && !whole->needs_whole_batch;
+    attempt recomputed = *out, split = *out;
     if (may_recompute)
-        BUR_TRY(find_recompute(&recomputed, f, whole, &again));
+        BUR_TRY(find_recompute(&recomputed, f));
     if (may_split)
-        BUR_TRY(find_parts(&split, f, &parts));
-    if (recomputed.fits && is_recompute_faster(&recomputed, &split)) {
-        *options = again;
+        BUR_TRY(find_parts(&split, f));
+    if (may_recompute && !recomputed.plan.fits && !split.plan.fits &&
+        split.options.accumulate > out->options.accumulate)
+        BUR_TRY(find_recompute(&split, f));
+    if (recomputed.plan.fits && is_recompute_faster(&recomputed.plan, &split.plan)) {
+        *out = recomputed;
         return BUR_OK;
     }
-    if (may_split && may_recompute && !split.fits)
-        BUR_TRY(find_recompute(&split, f, &split, &parts));
-    if (split.fits)
-        *options = parts;
+    *out = split;
+    if (!split.plan.fits)
+        keep_smaller(out, &recomputed);
     return BUR_OK;
 }
 
-/* Parts that stay in the device's cache are the fastest of all: *out fits if there are such that
- * fit. */
-static bur_status find_cached_parts(bur_run_plan *out, const fitting *f, bur_fit_options *options)
+/* Parts that stay in the device's cache are the fastest of all: *out goes in such parts if there
+ * are any and they fit. */
+static bur_status find_cached_parts(attempt *out, const fitting *f)
 {
+    attempt parts = *out;
+    const bur_fit_options *options = &out->options;
     const bur_graph_options graph = {.batch = options->batch,
                                      .mode = BUR_TRAIN,
                                      .loss = options->loss,
@@ -171,16 +181,24 @@ static bur_status find_cached_parts(bur_run_plan *out, const fitting *f, bur_fit
                                      .optimizer = options->optimizer,
                                      .early_update = true,
                                      .recompute = options->recompute};
-    bur_fit_options parts = *options;
     const bur_status status =
-        bur_plan_choose_parts(&parts.accumulate, f->recipe, &graph, f->target, f->fallback);
-    if (is_too_large(status) || (status == BUR_OK && parts.accumulate == 1))
+        bur_plan_choose_parts(&parts.options.accumulate, f->recipe, &graph, f->target, f->fallback);
+    if (is_too_large(status) || (status == BUR_OK && parts.options.accumulate == 1))
         return BUR_OK;
     BUR_TRY(status);
-    BUR_TRY(try_lever(out, f, &parts));
-    if (out->fits)
-        *options = parts;
+    BUR_TRY(try_lever(&parts, f));
+    if (parts.plan.fits)
+        *out = parts;
     return BUR_OK;
+}
+
+/* A lever that is left open is not used. */
+static attempt start(const bur_fit_options *options)
+{
+    attempt a = {.options = *options, .plan = {.fits = false}};
+    a.options.accumulate = options->accumulate == 0 ? 1 : options->accumulate;
+    a.options.recompute = options->recompute == 0 ? 1 : options->recompute;
+    return a;
 }
 
 bur_status bur__fit_levers(bur_run_plan *out, bur_fit_options *options, const bur_recipe *recipe,
@@ -189,21 +207,20 @@ bur_status bur__fit_levers(bur_run_plan *out, bur_fit_options *options, const bu
 {
     const fitting f = {recipe, target, options->fallback_off ? NULL : fallback, train, test};
     const bool may_split = options->accumulate == 0, may_recompute = options->recompute == 0;
-    *out = (bur_run_plan){.fits = false};
+    attempt best = start(options);
     if (may_split)
-        options->accumulate = 1;
-    if (may_recompute)
-        options->recompute = 1;
-    if (may_split)
-        BUR_TRY(find_cached_parts(out, &f, options));
-    if (out->fits || (!may_split && !may_recompute))
-        return BUR_OK;
-    BUR_TRY(try_plan(out, &f, options));
-    if (out->fits)
-        return BUR_OK;
-    const bur_run_plan whole = *out;
-    *out = (bur_run_plan){.fits = false};
-    return make_fit(options, may_recompute, may_split, &f, &whole);
+        BUR_TRY(find_cached_parts(&best, &f));
+    if (!best.plan.fits)
+        BUR_TRY(try_plan(&best, &f));
+    if (!best.plan.fits) {
+        attempt levers = best;
+        BUR_TRY(find_levers(&levers, may_recompute, may_split, &f));
+        if (levers.plan.fits)
+            best = levers;
+    }
+    *out = best.plan;
+    *options = best.options;
+    return BUR_OK;
 }
 
 bur_status bur__fit_lower(bur_run_plan *out, bur_fit_options *options, const bur_recipe *recipe,
@@ -211,32 +228,18 @@ bur_status bur__fit_lower(bur_run_plan *out, bur_fit_options *options, const bur
                           const bur_dataset_info *train, const bur_dataset_info *test)
 {
     const fitting f = {recipe, target, options->fallback_off ? NULL : fallback, train, test};
-    bur_fit_options parts = *options, again = *options;
-    bur_run_plan present;
-    BUR_TRY(try_plan(&present, &f, options));
-    *out = present;
-    if (!present.needs_whole_batch)
-        BUR_TRY(find_parts(out, &f, &parts));
-    if (out->fits) {
-        *options = parts;
-        return BUR_OK;
+    attempt present = {.options = *options, .plan = {.fits = false}};
+    BUR_TRY(try_plan(&present, &f));
+    attempt lower = present;
+    BUR_TRY(find_parts(&lower, &f));
+    if (!lower.plan.fits) {
+        lower = present;
+        BUR_TRY(find_recompute(&lower, &f));
     }
-    BUR_TRY(find_recompute(out, &f, &present, &again));
-    if (out->fits)
-        *options = again;
+    *out = lower.plan;
+    if (lower.plan.fits)
+        *options = lower.options;
     return BUR_OK;
-}
-
-/* The plan of a batch as it is, in one piece and with every value kept. */
-static bur_status plan_whole(bur_run_plan *out, const fitting *f, const bur_fit_options *options,
-                             int64_t batch)
-{
-    bur_fit_options set;
-    BUR_TRY(bur__fit_options(&set, options, f->train));
-    set.batch = batch;
-    set.accumulate = 1;
-    set.recompute = set.recompute == 0 ? 1 : set.recompute;
-    return try_plan(out, f, &set);
 }
 
 bur_status bur_run_plan_smallest(bur_run_plan *out, const bur_recipe *recipe,
@@ -249,28 +252,24 @@ bur_status bur_run_plan_smallest(bur_run_plan *out, const bur_recipe *recipe,
     const fitting f = {recipe, target, options->fallback_off ? NULL : fallback, train, test};
     bur_fit_options set;
     BUR_TRY(bur__fit_options(&set, options, train));
-    const bool may_split = set.accumulate == 0, may_recompute = set.recompute == 0;
-    bur_run_plan best, other = {.fits = false};
     set.budget_bytes = 1; /* nothing fits: the levers go as far as they can */
-    set.accumulate = may_split ? 1 : set.accumulate;
-    set.recompute = may_recompute ? 1 : set.recompute;
-    BUR_TRY(try_plan(&best, &f, &set));
-    bur_fit_options parts = set;
-    if (may_recompute)
-        BUR_TRY(find_recompute(&other, &f, &best, &set));
-    if (is_smaller(&other, &best))
-        best = other;
-    other = (bur_run_plan){.fits = false};
-    if (may_split && !best.needs_whole_batch)
-        BUR_TRY(find_parts(&other, &f, &parts));
-    if (is_smaller(&other, &best))
-        best = other;
-    if (may_split && may_recompute && other.peak_bytes > 0)
-        BUR_TRY(find_recompute(&other, &f, &other, &parts));
-    if (is_smaller(&other, &best))
-        best = other;
-    best.budget_bytes = best.peak_bytes + best.peak_bytes / PAGE_TABLE_SHARE + 2 * SLACK_BYTES;
-    *out = best;
+    attempt best = start(&set);
+    BUR_TRY(try_plan(&best, &f));
+    BUR_TRY(find_levers(&best, set.recompute == 0, set.accumulate == 0, &f));
+    *out = best.plan;
+    out->budget_bytes = out->needed_bytes + out->needed_bytes / PAGE_TABLE_SHARE + 2 * SLACK_BYTES;
+    return BUR_OK;
+}
+
+/* A batch in one piece, with every value kept unless a share is given. */
+static bur_status start_whole(attempt *out, const bur_fit_options *options,
+                              const bur_dataset_info *train, int64_t batch)
+{
+    bur_fit_options set;
+    BUR_TRY(bur__fit_options(&set, options, train));
+    set.batch = batch;
+    set.accumulate = 1;
+    *out = start(&set);
     return BUR_OK;
 }
 
@@ -281,17 +280,15 @@ static int64_t next_batch(int64_t fit, const bur_run_plan *fitting_plan, int64_t
                           const bur_run_plan *larger_plan, int round)
 {
     const int64_t middle = fit + (over - fit) / 2;
-    const double left = (double)fitting_plan->budget_bytes - (double)fitting_plan->peak_bytes;
-    const double slope =
-        larger_plan->peak_bytes > fitting_plan->peak_bytes
-            ? (double)(larger_plan->peak_bytes - fitting_plan->peak_bytes) / (double)(over - fit)
-            : (double)fitting_plan->arena_bytes / (double)fit;
-    if (round % 4 == 3 || !(slope > 0) || !(left >= 0))
+    const uint64_t less = fitting_plan->needed_bytes, more = larger_plan->needed_bytes;
+    const double slope = more > less ? (double)(more - less) / (double)(over - fit)
+                                     : (double)fitting_plan->arena_bytes / (double)fit;
+    if (round % 4 == 3 || !(slope > 0))
         return middle;
-    const double more = left / slope;
-    if (more >= (double)(over - fit))
+    const double step = left_bytes(fitting_plan) / slope;
+    if (step >= (double)(over - fit))
         return round == 0 ? middle : over - 1;
-    return fit + (more < 1 ? 1 : (int64_t)more);
+    return fit + (step < 1 ? 1 : (int64_t)step);
 }
 
 bur_status bur_run_plan_largest(int64_t *out, const bur_recipe *recipe, const bur_target *target,
@@ -303,15 +300,17 @@ bur_status bur_run_plan_largest(int64_t *out, const bur_recipe *recipe, const bu
     const int64_t most =
         train->count - bur__validation_count(train->count, options->validation_split);
     int64_t fit = 0, over = most + 1, batch = 1;
-    bur_run_plan plan, best = {.fits = false}, larger = best;
+    bur_run_plan best = {.fits = false}, larger = best;
     for (int round = 0; over - fit > 1; round++) {
-        BUR_TRY(plan_whole(&plan, &f, options, batch));
-        if (plan.fits) {
+        attempt whole;
+        BUR_TRY(start_whole(&whole, options, train, batch));
+        BUR_TRY(try_plan(&whole, &f));
+        if (whole.plan.fits) {
             fit = batch;
-            best = plan;
+            best = whole.plan;
         } else {
             over = batch;
-            larger = plan;
+            larger = whole.plan;
         }
         batch = fit == 0 ? fit + (over - fit) / 2 : next_batch(fit, &best, over, &larger, round);
     }

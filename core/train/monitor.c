@@ -92,6 +92,7 @@ static bur_status find_lower(bur_run_plan *lower, bur_fit_options *options, bur_
     BUR_TRY(bur__fit_lower(lower, options, trainer->recipe, target, fallback, train, test));
     options->budget_bytes = trainer->options.budget_bytes;
     lower->peak_bytes -= twice_bytes;
+    lower->needed_bytes -= twice_bytes;
     lower->bytes[BUR_BYTES_RUNTIME] -= twice_bytes;
     lower->budget_bytes = goal_bytes;
     /* While the persistent region moves it is there twice, in place of the arena. */

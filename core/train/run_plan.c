@@ -456,6 +456,7 @@ static void judge(bur_run_plan *out, const bur_target *target, const bur_fit_opt
     const bool on_host = info->unified != 0;
     const uint64_t host_bytes = out->peak_bytes - out->device_bytes;
     const host_budget host = read_host_budget(info, on_host, present_bytes);
+    out->needed_bytes = on_host ? out->peak_bytes : out->device_bytes;
     out->budget_bytes = on_host ? host.bytes : device_budget(info);
     out->binds = on_host ? host.binds : "device memory";
     if (on_host && target->backend->map == NULL && device_budget(info) < out->budget_bytes) {
@@ -466,14 +467,13 @@ static void judge(bur_run_plan *out, const bur_target *target, const bur_fit_opt
         out->budget_bytes = options->budget_bytes;
         out->binds = "given budget";
     }
-    out->fits = on_host ? out->peak_bytes <= out->budget_bytes
-                        : out->device_bytes <= out->budget_bytes &&
-                              (info->assumed || host_bytes <= host.bytes);
-    if (!on_host && !info->assumed && out->device_bytes <= out->budget_bytes &&
+    if (!on_host && !info->assumed && out->needed_bytes <= out->budget_bytes &&
         host_bytes > host.bytes) {
+        out->needed_bytes = host_bytes;
         out->budget_bytes = host.bytes;
         out->binds = host.binds;
     }
+    out->fits = out->needed_bytes <= out->budget_bytes;
 }
 
 bur_status bur__run_plan_sum(bur_run_plan *out, const bur_run_sessions *sessions,
@@ -521,11 +521,11 @@ bur_status bur_run_plan_make(bur_run_plan *out, const bur_recipe *recipe, const 
     BUR_TRY(bur__fit_options(&set, options, train));
     bur_run_plan plan;
     BUR_TRY(bur__fit_levers(&plan, &set, recipe, target, fallback, train, test));
-    if (plan.fits) {
+    if (plan.peak_bytes > 0) {
         *out = plan;
         return BUR_OK;
     }
-    bur_run_sessions sessions;
+    bur_run_sessions sessions; /* says why it could not be planned */
     BUR_TRY(bur__run_sessions_plan(&sessions, recipe, target, fallback, train, test, &set));
     const bur_status status = bur__run_plan_sum(out, &sessions, recipe, target, train, test, &set);
     bur__run_sessions_destroy(&sessions);

@@ -34,8 +34,8 @@ bur_status bur__fit_options(bur_fit_options *out, const bur_fit_options *options
 
 /* Settles options->accumulate and options->recompute where they are 0: a batch that fits is split
  * only where that is faster; one that does not computes values again, or goes in parts where no
- * operator looks at the whole batch. Where nothing helps they are 1. *out is the plan with them
- * where that was made on the way, else without bytes. */
+ * operator looks at the whole batch. Where nothing helps they are 1. *out is the plan with them,
+ * without bytes if none could be made. */
 bur_status bur__fit_levers(bur_run_plan *out, bur_fit_options *options, const bur_recipe *recipe,
                            const bur_target *target, const bur_target *fallback,
                            const bur_dataset_info *train, const bur_dataset_info *test);

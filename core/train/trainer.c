@@ -31,7 +31,7 @@ static bur_status refuse(bur_trainer *trainer, const bur_target *target, const b
         BUR_E_BUDGET,
         "%s with batch %" PRId64
         " needs %.1f MiB, %s leaves %.1f MiB (%s); the largest batch that fits is %" PRId64,
-        trainer->plan.model, trainer->plan.batch, (double)trainer->plan.peak_bytes / mib,
+        trainer->plan.model, trainer->plan.batch, (double)trainer->plan.needed_bytes / mib,
         trainer->plan.device, (double)trainer->plan.budget_bytes / mib, trainer->plan.binds,
         largest);
 }

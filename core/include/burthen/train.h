@@ -118,6 +118,7 @@ typedef struct bur_run_plan {
     float recompute;         /* 1: nothing is computed again */
     double recomputed_share; /* of the work of a step, estimated */
     uint64_t budget_bytes;
+    uint64_t needed_bytes; /* what must fit the budget: of the plan, what lies in that memory */
     uint64_t peak_bytes;   /* the sum of bytes[] */
     uint64_t device_bytes; /* of peak_bytes: in the device's own memory */
     uint64_t bytes[BUR_BYTE_CLASS_COUNT];
