@@ -23,7 +23,7 @@ static const char *const optimizers[] = {
         NULL};
 
 static const char *const schedules[] = {
-#define SCHEDULE_WORD(name, text, decay) #text,
+#define SCHEDULE_WORD(name, text, decay, epochs) #text,
     BUR_SCHEDULE_MAP(SCHEDULE_WORD)
 #undef SCHEDULE_WORD
         NULL};

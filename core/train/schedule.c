@@ -4,9 +4,8 @@
 #include <inttypes.h>
 #include <math.h>
 
-/* Keras' defaults of ReduceLROnPlateau. */
+/* Keras' default of ReduceLROnPlateau. */
 #define PLATEAU_DELTA 1e-4
-enum { PLATEAU_EPOCHS = 10 };
 
 static const double pi = 3.14159265358979323846;
 
@@ -47,9 +46,10 @@ static double step_share(const bur_schedule *schedule, const progress *at)
 static const struct {
     const char *name;
     double (*share)(const bur_schedule *schedule, const progress *at);
-    float decay; /* if none is given */
+    float decay; /* these two if none are given */
+    int64_t decay_epochs;
 } schedules[] = {
-#define SCHEDULE_ROW(name, text, decay) {#text, text##_share, decay},
+#define SCHEDULE_ROW(name, text, decay, epochs) {#text, text##_share, decay, epochs},
     BUR_SCHEDULE_MAP(SCHEDULE_ROW)
 #undef SCHEDULE_ROW
 };
@@ -84,9 +84,9 @@ bur_status bur__schedule_complete(bur_schedule *schedule, int64_t epochs)
     if (schedule->decay == 0)
         schedule->decay = schedules[schedule->kind].decay;
     if (schedule->decay_epochs == 0)
-        schedule->decay_epochs = schedule->kind == BUR_SCHEDULE_STEP      ? (epochs + 2) / 3
-                                 : schedule->kind == BUR_SCHEDULE_PLATEAU ? PLATEAU_EPOCHS
-                                                                          : 1;
+        schedule->decay_epochs = schedules[schedule->kind].decay_epochs;
+    if (schedule->decay_epochs == 0)
+        schedule->decay_epochs = (epochs + 2) / 3;
     return BUR_OK;
 }
 

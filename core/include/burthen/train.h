@@ -44,16 +44,16 @@ typedef enum bur_event {
  * Anything but BUR_OK ends training after this step with that status. */
 typedef bur_status (*bur_callback)(void *user, bur_event event, const void *data);
 
-/* name, word, decay if none is given */
+/* name, word, decay and decay_epochs if none are given; 0 epochs: a third of the fit's */
 #define BUR_SCHEDULE_MAP(X)                                                                        \
-    X(CONSTANT, constant, 1)                                                                       \
-    X(COSINE, cosine, 1)                                                                           \
-    X(EXPONENTIAL, exponential, 0.9F)                                                              \
-    X(STEP, step, 0.1F)                                                                            \
-    X(PLATEAU, plateau, 0.1F)
+    X(CONSTANT, constant, 1, 1)                                                                    \
+    X(COSINE, cosine, 1, 1)                                                                        \
+    X(EXPONENTIAL, exponential, 0.9F, 1)                                                           \
+    X(STEP, step, 0.1F, 0)                                                                         \
+    X(PLATEAU, plateau, 0.1F, 10) /* as Keras' ReduceLROnPlateau */
 
 typedef enum bur_schedule_kind {
-#define BUR_SCHEDULE_ENUM(name, text, decay) BUR_SCHEDULE_##name,
+#define BUR_SCHEDULE_ENUM(name, text, decay, epochs) BUR_SCHEDULE_##name,
     BUR_SCHEDULE_MAP(BUR_SCHEDULE_ENUM)
 #undef BUR_SCHEDULE_ENUM
         BUR_SCHEDULE_COUNT
@@ -65,7 +65,7 @@ typedef struct bur_schedule {
     int64_t warmup;       /* updates over which the rate first rises linearly */
     float decay;          /* what the rate is multiplied by; 0: that of the map above */
     int64_t decay_epochs; /* after so many epochs; plateau: after so many without a better loss;
-                             0: 1, for step a third of all, for plateau 10 */
+                             0: that of the map above */
 } bur_schedule;
 
 /** The share of the learning rate that update `update` (from 0) of `updates` takes, with
