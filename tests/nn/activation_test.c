@@ -1,6 +1,7 @@
 /* Every activation as a layer's: in a training step, where it may be fused into its product. */
 #include "test.h"
 
+#include "support/model.h"
 #include "support/run.h"
 
 #include <burthen/nn.h>
@@ -23,11 +24,7 @@ static void scene_open(scene *s)
         s->x[i] = 8 * sinf((float)(7 * i)); /* beyond the bends at 3 and 6, too */
     for (int i = 0; i < ROWS; i++)
         s->y[i] = cosf((float)i);
-    const bur_dataset_info info = {.name = "rows",
-                                   .count = ROWS,
-                                   .sample = {.rank = 1, .dim = {FEATURES}},
-                                   .target = {.rank = 1, .dim = {1}}};
-    assert_ok(bur_dataset_from_arrays(&s->data, s->context, &info, BUR_F32, s->x, s->y));
+    s->data = test_rows(s->context, ROWS, FEATURES, s->x, s->y);
 }
 
 static void scene_close(scene *s)

@@ -21,6 +21,27 @@ bur_recipe *test_sequential(bur_context *context, const bur_shape *sample, const
     return recipe;
 }
 
+bur_recipe *test_linear(bur_context *context, int64_t features)
+{
+    const bur_zoo_options options = {
+        .sample = {.rank = 1, .dim = {features}}, .classes = 1, .values = true};
+    bur_recipe *recipe = NULL;
+    assert_ok(bur_zoo_create(&recipe, context, "linear", &options));
+    return recipe;
+}
+
+bur_dataset *test_rows(bur_context *context, int64_t count, int64_t features, const float *x,
+                       const float *y)
+{
+    const bur_dataset_info info = {.name = "rows",
+                                   .count = count,
+                                   .sample = {.rank = 1, .dim = {features}},
+                                   .target = {.rank = 1, .dim = {1}}};
+    bur_dataset *data = NULL;
+    assert_ok(bur_dataset_from_arrays(&data, context, &info, BUR_F32, x, y));
+    return data;
+}
+
 bur_trainer *test_fit(bur_device *device, const bur_recipe *recipe, const bur_data *data,
                       const bur_fit_options *options)
 {

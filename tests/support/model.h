@@ -11,6 +11,11 @@ bur_status test_put(bur_recipe *recipe, bur_layer layer, bur_ref *value);
 bur_recipe *test_sequential(bur_context *context, const bur_shape *sample, const bur_layer *layers,
                             size_t n_layers);
 
+/* y = x w + b of so many features, and rows of numbers for it: x, and the value of each. */
+bur_recipe *test_linear(bur_context *context, int64_t features);
+bur_dataset *test_rows(bur_context *context, int64_t count, int64_t features, const float *x,
+                       const float *y);
+
 /* A trainer that has fitted; options may be NULL. */
 bur_trainer *test_fit(bur_device *device, const bur_recipe *recipe, const bur_data *data,
                       const bur_fit_options *options);

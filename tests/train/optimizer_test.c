@@ -2,6 +2,7 @@
  * whole ones. On the CPU and every expected device. */
 #include "test.h"
 
+#include "support/model.h"
 #include "support/run.h"
 
 #include <math.h>
@@ -25,14 +26,8 @@ static void scene_open(scene *s, int64_t count, int64_t features, const float *x
     *s = (scene){.context = NULL};
     assert_ok(bur_context_create(&s->context, &(bur_context_options){.threads = 2}));
     s->n_devices = test_run_devices(s->devices, s->context);
-    const bur_zoo_options options = {
-        .sample = {.rank = 1, .dim = {features}}, .classes = 1, .values = true};
-    assert_ok(bur_zoo_create(&s->recipe, s->context, "linear", &options));
-    const bur_dataset_info info = {.name = "rows",
-                                   .count = count,
-                                   .sample = {.rank = 1, .dim = {features}},
-                                   .target = {.rank = 1, .dim = {1}}};
-    assert_ok(bur_dataset_from_arrays(&s->data, s->context, &info, BUR_F32, x, y));
+    s->recipe = test_linear(s->context, features);
+    s->data = test_rows(s->context, count, features, x, y);
 }
 
 static void scene_close(scene *s)

@@ -1,6 +1,7 @@
 /* Learning-rate schedules, against their formulas in double, and what training does with them. */
 #include "test.h"
 
+#include "support/model.h"
 #include "support/run.h"
 
 #include <math.h>
@@ -26,14 +27,8 @@ static void scene_open(scene *s)
     *s = (scene){.context = NULL};
     assert_ok(bur_context_create(&s->context, &(bur_context_options){.threads = 2}));
     assert_ok(bur_device_open(&s->cpu, s->context, "cpu"));
-    const bur_zoo_options options = {
-        .sample = {.rank = 1, .dim = {1}}, .classes = 1, .values = true};
-    assert_ok(bur_zoo_create(&s->recipe, s->context, "linear", &options));
-    const bur_dataset_info info = {.name = "rows",
-                                   .count = ROWS,
-                                   .sample = {.rank = 1, .dim = {1}},
-                                   .target = {.rank = 1, .dim = {1}}};
-    assert_ok(bur_dataset_from_arrays(&s->data.train, s->context, &info, BUR_F32, rows_x, rows_y));
+    s->recipe = test_linear(s->context, 1);
+    s->data.train = test_rows(s->context, ROWS, 1, rows_x, rows_y);
 }
 
 static void scene_close(scene *s)
