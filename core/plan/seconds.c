@@ -76,23 +76,44 @@ static int32_t variant_of(const bur_call *call)
 
 /* ---- keys ---- */
 
+#define FNV_PRIME UINT64_C(0x100000001b3)
+
 /* 64-bit FNV-1a. */
 static uint64_t hash(uint64_t h, const void *data, size_t bytes)
 {
     const unsigned char *byte = data;
     for (size_t i = 0; i < bytes; i++)
-        h = (h ^ byte[i]) * UINT64_C(0x100000001b3);
+        h = (h ^ byte[i]) * FNV_PRIME;
     return h;
+}
+
+/* The same of a number's bytes, at most eight, the lowest first. Most are zero, which only
+ * multiply: by the prime to the power of their count. */
+static uint64_t hash_number(uint64_t h, uint64_t number, size_t bytes)
+{
+    static const uint64_t powers[] = {
+        1,
+        FNV_PRIME,
+        UINT64_C(0x000366000002e329),
+        UINT64_C(0x08a97b0004e7feab),
+        UINT64_C(0x9ffaac085635bc91),
+        UINT64_C(0x0caee32a7d4f6a63),
+        UINT64_C(0xdc966432edf1c639),
+        UINT64_C(0xc5527b8a51d3d2db),
+        UINT64_C(0x1efac7090aef4a21),
+    };
+    for (; number != 0; number >>= 8, bytes--)
+        h = (h ^ (number & 0xff)) * FNV_PRIME;
+    return h * powers[bytes];
 }
 
 static uint64_t hash_shape(uint64_t h, const bur_desc *desc, int32_t from)
 {
-    h = hash(h, &desc->dtype, sizeof desc->dtype);
-    h = hash(h, &desc->shape.rank, sizeof desc->shape.rank);
-    return desc->shape.rank <= from
-               ? h
-               : hash(h, desc->shape.dim + from,
-                      (size_t)(desc->shape.rank - from) * sizeof *desc->shape.dim);
+    h = hash_number(h, (uint32_t)desc->dtype, sizeof desc->dtype);
+    h = hash_number(h, (uint32_t)desc->shape.rank, sizeof desc->shape.rank);
+    for (int32_t i = from; i < desc->shape.rank; i++)
+        h = hash_number(h, (uint64_t)desc->shape.dim[i], sizeof desc->shape.dim[i]);
+    return h;
 }
 
 /* The row's own attributes: the rest of the union may hold anything. */
@@ -100,8 +121,9 @@ static uint64_t hash_attr(uint64_t h, const bur_call *call)
 {
     const bur_attr_field *field = bur_op_get(call->op)->fields;
     for (; field != NULL && field->name != NULL; field++)
-        h = hash(h, &call->attr->word[field->offset],
-                 (size_t)field->count * sizeof *call->attr->word);
+        for (int32_t i = 0; i < field->count; i++)
+            h = hash_number(h, (uint32_t)call->attr->word[field->offset + i],
+                            sizeof *call->attr->word);
     return h;
 }
 
