@@ -6,7 +6,8 @@
 
 #include <string.h>
 
-enum { MEMO_BITS = 18 };
+/* The memo has a place for so many comparisons each, up to so many places. */
+enum { WORK_OF_PLACE = 128, MOST_MEMO_BITS = 18 };
 
 typedef enum verdict { NONE, FOUND, OUT_OF_WORK } verdict;
 
@@ -46,6 +47,7 @@ typedef struct exhaust {
     change *changes; /* heights before they were changed */
     int32_t n_changes, change_room;
     uint64_t *memo;     /* states that were searched in vain */
+    int32_t memo_bits;
     uint64_t direction; /* 0; all ones while time runs backward */
     bur_status status;
 } exhaust;
@@ -281,7 +283,7 @@ static verdict solve(exhaust *e, int32_t from, int32_t to)
     if (e->work_left < 0 || make_room(e) != BUR_OK)
         return OUT_OF_WORK;
     const uint64_t name = state_name(e, from, to);
-    uint64_t *memo = &e->memo[name >> (64 - MEMO_BITS)];
+    uint64_t *memo = &e->memo[name >> (64 - e->memo_bits)];
     if (*memo == name)
         return NONE;
     const verdict found = branch(e, from, to);
@@ -386,7 +388,9 @@ bur_status bur__place_exhaust(placer *p, size_t most, int64_t work, bool *found)
 {
     bur__place_sections(p);
     const size_t n = (size_t)p->searched, m = (size_t)p->n_sections + 1;
-    exhaust e = {.p = p, .most = most};
+    exhaust e = {.p = p, .most = most, .memo_bits = 1};
+    while (e.memo_bits < MOST_MEMO_BITS && (work >> e.memo_bits) > WORK_OF_PLACE)
+        e.memo_bits++;
     bur_context *context = p->context;
     e.crossing = bur_alloc_array(context, m, 2 * sizeof *e.crossing);
     e.valleys = bur_alloc_array(context, m, sizeof *e.valleys);
@@ -395,7 +399,7 @@ bur_status bur__place_exhaust(placer *p, size_t most, int64_t work, bool *found)
     e.names = bur_alloc_array(context, n + 1, sizeof *e.names);
     e.trail = bur_alloc_array(context, n + 1, 4 * sizeof *e.trail);
     e.is_placed = bur_alloc_array(context, n + 1, sizeof *e.is_placed);
-    e.memo = bur_alloc_array(context, (size_t)1 << MEMO_BITS, sizeof *e.memo);
+    e.memo = bur_alloc_array(context, (size_t)1 << e.memo_bits, sizeof *e.memo);
     if (e.crossing == NULL || e.valleys == NULL || e.least == NULL || e.waiting == NULL ||
         e.names == NULL || e.trail == NULL || e.is_placed == NULL || e.memo == NULL) {
         e.status = BUR_E_NOMEM;
