@@ -4,6 +4,7 @@
 #include "../base/size.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* How low is low enough, as a share of the bound above it; the comparisons of one search, at most
  * so many for each buffer. Where the arena is chunks, the bound is rarely reached. */
@@ -30,14 +31,43 @@ static void keep_lowest(const placer *p, size_t total, bur_placement *result, si
         offsets[p->items[i].index] = p->items[i].offset;
 }
 
+/* Lets the first buffer that ends too high go before all that are not live at the peak; false if
+ * there is none or it is live there itself. */
+static bool let_go_first(placer *p, size_t most)
+{
+    int32_t high = 0, to = 0;
+    while (high < p->n_placed && p->order[high]->offset + p->order[high]->bytes <= most)
+        high++;
+    while (to < high && p->order[to]->first <= p->peak && p->peak <= p->order[to]->last)
+        to++;
+    if (high == p->n_placed || to == high)
+        return false;
+    item *moved = p->order[high];
+    memmove(p->order + to + 1, p->order + to, (size_t)(high - to) * sizeof *p->order);
+    p->order[to] = moved;
+    return true;
+}
+
 /* In the orders that suit most graphs of training, which have one peak. */
 static void try_first_fit(placer *p, size_t most, bur_placement *result, size_t *offsets)
 {
-    static const bur_place_rule rules[] = {BUR_PLACE_PEAK_GOES, BUR_PLACE_PEAK_CAME,
-                                           BUR_PLACE_SIZE};
+    static const bur_place_rule rules[] = {BUR_PLACE_PEAK_GOES, BUR_PLACE_PEAK_CAME, BUR_PLACE_SIZE,
+                                           BUR_PLACE_PEAK_LIFETIME};
     for (size_t k = 0; k < sizeof rules / sizeof *rules && result->total_bytes > most; k++) {
         bur__place_order(p, p->count, rules[k], 0);
         keep_lowest(p, bur__place_first_fit(p, 0, result->total_bytes), result, offsets);
+    }
+}
+
+/* First fit up to where a buffer ends too high; again and again with that one let go first. */
+static void try_conflicts(placer *p, size_t most, bur_placement *result, size_t *offsets)
+{
+    enum { TRIES = 16 };
+    bur__place_order(p, p->count, BUR_PLACE_PEAK_GOES, 0);
+    for (int32_t i = 0; i < TRIES && result->total_bytes > most; i++) {
+        keep_lowest(p, bur__place_first_fit(p, 0, most + 1), result, offsets);
+        if (!let_go_first(p, most))
+            break;
     }
 }
 
@@ -81,6 +111,8 @@ static bur_status search(placer *p, const patience *has, bur_placement *result, 
     const bool in_chunks = p->chunk_bytes > 0 && p->chunk_bytes < bound;
     size_t low = bound, most = bound + bound / (in_chunks ? has->near_in_chunks : has->near);
     try_first_fit(p, most, result, offsets);
+    if (result->total_bytes > most)
+        try_conflicts(p, most, result, offsets);
     const int64_t most_work = has->work_per_buffer * p->count;
     for (int64_t work = has->work < most_work ? has->work : most_work; most < result->total_bytes;
          work /= 2) {

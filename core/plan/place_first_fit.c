@@ -46,6 +46,7 @@ size_t bur__place_first_fit(placer *p, int32_t from, size_t below)
         if (i >= from)
             it->offset = lowest_gap(p, i, it);
         insert(p, i, it);
+        p->n_placed = i + 1;
         if (it->offset + it->bytes > total)
             total = it->offset + it->bytes;
         if (total >= below)

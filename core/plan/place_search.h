@@ -36,6 +36,7 @@ typedef struct placer {
     item **order;      /* in the order of placement */
     placed *by_offset; /* placed buffers by rising offset */
     int32_t count;     /* buffers */
+    int32_t n_placed;  /* by first fit, in that order */
     int32_t searched;  /* the first so many of them are placed by search, the rest around them */
     int32_t steps;
     section *sections;   /* of what is searched for */
@@ -49,8 +50,8 @@ typedef struct placer {
 size_t bur__place_fit_chunk(size_t offset, size_t bytes, size_t chunk_bytes);
 
 /* Puts order[from..count) one by one into the lowest gap, order[0..from) being placed; returns the
- * end of the highest of all, or SIZE_MAX as soon as that is not below `below`. Source: Pisarchyk
- * and Lee, "Efficient memory management for deep neural net inference", 2020. */
+ * end of the highest of all, or SIZE_MAX as soon as that is not below `below`: p->n_placed counts
+ * those up to the one that is not. Source: Pisarchyk and Lee, "Efficient memory management for deep neural net inference", 2020. */
 size_t bur__place_first_fit(placer *p, int32_t from, size_t below);
 
 /* Finds the sections of what is searched for. */
