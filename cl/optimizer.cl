@@ -12,6 +12,7 @@ typedef struct tensors {
 #define RMSPROP  3
 #define ADAGRAD  4
 #define AVERAGE  5
+#define SUM      6
 
 #define load_one(p)     (*(p))
 #define store_one(v, p) (*(p) = (v))
@@ -63,6 +64,8 @@ typedef struct tensors {
     w -= s->learning_rate * (m * s->correction1) / (sqrt(v * s->correction2) + epsilon);
 #elif STEP == AVERAGE /* w is the average, d what it is of */
 #define STEP_OF(type, load, store) w = keep * w + (1.0f - keep) * d;
+#elif STEP == SUM /* w is the sum of the micro-batches before, d what is added */
+#define STEP_OF(type, load, store) w = s->first_sample == 0 ? d : w + d;
 #else
 #if STEP == RMSPROP
 #define ACCUMULATED(v_) (beta2 * (v_) + (1.0f - beta2) * d * d)

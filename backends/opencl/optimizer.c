@@ -78,7 +78,8 @@ bur_status bur__cl_build_optimizer(bur_kernel *kernel)
     static const char *const names[BUR_OP_COUNT] = {
         [BUR_OP_sgd] = "SGD",         [BUR_OP_momentum] = "MOMENTUM",
         [BUR_OP_rmsprop] = "RMSPROP", [BUR_OP_adagrad] = "ADAGRAD",
-        [BUR_OP_adam] = "ADAM",       [BUR_OP_moving_average] = "AVERAGE"};
+        [BUR_OP_adam] = "ADAM",       [BUR_OP_moving_average] = "AVERAGE",
+        [BUR_OP_accumulate] = "SUM"};
     const bur_optimizer_attr *attr = &kernel->call.attr->optimizer;
     const bool plain = attr->l1 == 0 && attr->l2 == 0 && attr->weight_decay == 0 &&
                        attr->clip_value == 0 && attr->clip_norm == 0;

@@ -74,7 +74,7 @@ bur_status bur__graph_fuse(bur_graph *graph);          /* fused rows for sequenc
 bur_status bur__graph_loss(bur_graph *graph);          /* loss and totals */
 bur_status bur__graph_differentiate(bur_graph *graph); /* gradients of the parameters */
 bur_status bur__graph_update(bur_graph *graph);        /* accumulation and optimizer */
-bur_status bur__graph_hoist(bur_graph *graph, int32_t first_row); /* updates into the backward */
+bur_status bur__graph_hoist(bur_graph *graph, int32_t first_row); /* rows into the backward */
 bur_status bur__graph_recompute(bur_graph *graph); /* forward values dropped, made again */
 bur_status bur__graph_share(bur_graph *graph);     /* views and in-place results */
 

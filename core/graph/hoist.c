@@ -1,6 +1,7 @@
-/* Early updates: the optimizer's rows move from the end of the step to where their gradients are
- * complete and their parameters have been read for the last time, so that gradients do not pile up.
- * The rows compute what they did: every value is read and changed in the order as before. */
+/* Rows move from the end of the step to the earliest place that they may have, so that gradients do
+ * not pile up: those that add gradients up to where these are complete, the optimizer's to where,
+ * besides, their parameters have been read for the last time. The rows compute what they did: every
+ * value is read and changed in the order as before. */
 #include "graph.h"
 
 typedef struct hoist {

@@ -1,5 +1,5 @@
-/* The update list: gradients added up over micro-batches, then multi-tensor optimizer rows: one at
- * the end of the step, or several within the backward pass (hoist.c). */
+/* The update list: multi-tensor optimizer rows, one at the end of the step or several within the
+ * backward pass (hoist.c), where the rows that add gradients up over micro-batches always are. */
 #include "graph.h"
 #include "recipe.h"
 
@@ -9,6 +9,9 @@
 /* Rows that take gradients early wait until they have this much to do: each costs a launch, and
  * what waits takes memory. */
 enum { MOST_GROUPS = 16, LEAST_GROUP_BYTES = 1 << 20 };
+
+/* The same of rows that add gradients up. */
+enum { LEAST_SUM_BYTES = 1 << 22 };
 
 /* The optimizer's row and how many state tensors it keeps per parameter. */
 static const struct {
@@ -34,21 +37,6 @@ typedef struct update {
     int32_t scale;   /* value of the factor that clips, -1 */
     int32_t *inputs; /* room for those of a row of all */
 } update;
-
-/* A persistent gradient; the micro-batch's own is added into it. */
-static bur_status keep_gradient(bur_graph *graph, int32_t parameter)
-{
-    const bur_desc desc = graph->values[graph->parameters[parameter]].desc;
-    int32_t kept = -1, sum = -1;
-    BUR_TRY(bur__graph_add_value(graph, GRAPH_GRADIENT, &desc, &kept));
-    graph->values[kept].parameter = parameter;
-    const bur_attr attr = {.none = {0}};
-    const int32_t inputs[] = {kept, graph->gradients[parameter]};
-    BUR_TRY(bur__graph_add_node(graph, BUR_OP_add, &attr, inputs, 2, 1, &sum));
-    graph->values[sum].memory = kept;
-    graph->gradients[parameter] = kept;
-    return BUR_OK;
-}
 
 static bool is_penalized(const bur_graph *graph, int32_t parameter)
 {
@@ -189,24 +177,54 @@ static bur_status list_parameters(update *u)
     return BUR_OK;
 }
 
-static bur_status add_update(update *u)
+/* Persistent gradients, to which those of each micro-batch are added as soon as they are complete.
+ * The last parameters come first, as their gradients do. */
+static bur_status keep_gradients(update *u)
 {
-    BUR_TRY(list_parameters(u));
-    BUR_TRY(add_norm(u));
-    return add_groups(u);
+    bur_graph *graph = u->graph;
+    const bur_attr attr = {.optimizer = {0}};
+    const int32_t first_row = graph->n_nodes;
+    size_t bytes = 0;
+    int32_t n = 0;
+    for (int32_t k = u->count - 1; k >= 0; k--) {
+        const int32_t parameter = u->order[k].parameter;
+        const bur_desc desc = graph->values[graph->parameters[parameter]].desc;
+        int32_t kept = -1;
+        BUR_TRY(bur__graph_add_value(graph, GRAPH_GRADIENT, &desc, &kept));
+        graph->values[kept].parameter = parameter;
+        if (n == 0)
+            u->inputs[n++] = graph->scalars;
+        u->inputs[n++] = kept;
+        u->inputs[n++] = graph->gradients[parameter];
+        graph->gradients[parameter] = kept;
+        bytes += bur_desc_bytes(&desc);
+        if (bytes < LEAST_SUM_BYTES && k > 0)
+            continue;
+        BUR_TRY(bur__graph_add_node(graph, BUR_OP_accumulate, &attr, u->inputs, n, 0, NULL));
+        bytes = 0;
+        n = 0;
+    }
+    return bur__graph_hoist(graph, first_row);
 }
 
-static bur_status keep_gradients(bur_graph *graph)
+static void mark_gradients(update *u)
 {
-    for (int32_t i = 0; i < graph->recipe_parameters; i++) {
-        if (graph->gradients[i] < 0)
-            continue;
-        if (graph->options.accumulate)
-            BUR_TRY(keep_gradient(graph, i));
-        else
-            graph->values[graph->gradients[i]].is_parameter_gradient = true;
-    }
-    return BUR_OK;
+    for (int32_t k = 0; k < u->count; k++)
+        u->graph->values[u->graph->gradients[u->order[k].parameter]].is_parameter_gradient = true;
+}
+
+static bur_status add_update(update *u)
+{
+    bur_graph *graph = u->graph;
+    BUR_TRY(list_parameters(u));
+    if (graph->options.accumulate)
+        BUR_TRY(keep_gradients(u));
+    else
+        mark_gradients(u);
+    const int32_t first_row = graph->n_nodes;
+    BUR_TRY(add_norm(u));
+    BUR_TRY(add_groups(u));
+    return graph->early_update ? bur__graph_hoist(graph, first_row) : BUR_OK;
 }
 
 bur_status bur__graph_update(bur_graph *graph)
@@ -216,17 +234,13 @@ bur_status bur__graph_update(bur_graph *graph)
         return bur_fail(BUR_E_ARG, "optimizer %d is unknown", (int)optimizer->kind);
     graph->early_update =
         graph->options.early_update && !graph->options.accumulate && optimizer->attr.clip_norm == 0;
-    BUR_TRY(keep_gradients(graph));
     const size_t n = (size_t)graph->recipe_parameters,
                  most = 2 + n * (2 + (size_t)optimizers[optimizer->kind].slots);
-    const int32_t first_row = graph->n_nodes;
     update u = {.graph = graph,
                 .order = bur_alloc_array(graph->context, n, sizeof *u.order),
                 .inputs = bur_alloc_array(graph->context, most, sizeof *u.inputs)};
     bur_status status = u.order == NULL || u.inputs == NULL ? BUR_E_NOMEM : add_update(&u);
     bur_free(graph->context, u.order);
     bur_free(graph->context, u.inputs);
-    if (status == BUR_OK && graph->early_update)
-        status = bur__graph_hoist(graph, first_row);
     return status;
 }

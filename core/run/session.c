@@ -331,21 +331,8 @@ static bur_status clear_value(bur_session *session, int32_t value)
                                      value_bytes(session, value));
 }
 
-static bur_status clear_gradients(bur_session *session)
-{
-    const bur_graph *graph = session->plan->graph;
-    for (int32_t i = 0; i < graph->n_values; i++) {
-        if (graph->values[i].kind != GRAPH_GRADIENT)
-            continue;
-        BUR_TRY(clear_value(session, i));
-    }
-    return BUR_OK;
-}
-
 bur_status bur__session_begin(bur_session *session, const bur_scalars *scalars)
 {
-    if (scalars->first_sample == 0 && session->plan->graph->options.accumulate)
-        BUR_TRY(clear_gradients(session));
     return write_value(session, session->plan->graph->scalars, scalars, sizeof *scalars);
 }
 

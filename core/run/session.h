@@ -66,7 +66,7 @@ enum { BUR__PROFILE_HOST_ROWS = 3 };
 /* Runs a segment that is a copy. */
 bur_status bur__session_copy(const bur_session *session, const bur_segment *segment);
 
-/* What comes before the accumulate list: cleared gradients where they are added to, the scalars. */
+/* What comes before the accumulate list: the scalars. */
 bur_status bur__session_begin(bur_session *session, const bur_scalars *scalars);
 
 /* As bur_session_calibrate; of_classes: what is kept tells of the kernels' classes alone, and

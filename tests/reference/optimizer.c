@@ -90,6 +90,14 @@ static double moving_average_step(const bur_optimizer_attr *attr, const bur_scal
     return ema * e + (1 - ema) * p;
 }
 
+/* sum = sum + g; in the first micro-batch sum = g */
+static double accumulate_step(const bur_optimizer_attr *attr, const bur_scalars *scalars,
+                              double sum, double g, double *const *s, int64_t i)
+{
+    (void)attr, (void)s, (void)i;
+    return scalars->first_sample == 0 ? g : sum + g;
+}
+
 #define REF_OPTIMIZER(name)                                                                        \
     void ref_##name(const bur_call *call, double *const *x, double *const *y)                      \
     {                                                                                              \
@@ -102,6 +110,7 @@ REF_OPTIMIZER(rmsprop)
 REF_OPTIMIZER(adagrad)
 REF_OPTIMIZER(adam)
 REF_OPTIMIZER(moving_average)
+REF_OPTIMIZER(accumulate)
 
 void ref_global_norm(const bur_call *call, double *const *x, double *const *y)
 {

@@ -65,6 +65,19 @@ INLINE vec average_value(const update *u, vec p, vec g, vec state[2])
     return keep * p + (1 - keep) * g;
 }
 
+/* p is a sum of gradients: of the first micro-batch, of another. */
+INLINE vec first_value(const update *u, vec p, vec g, vec state[2])
+{
+    (void)u, (void)p, (void)state;
+    return g;
+}
+
+INLINE vec sum_value(const update *u, vec p, vec g, vec state[2])
+{
+    (void)u, (void)state;
+    return p + g;
+}
+
 /* A step with what stands around it: see bur_optimizer_attr. */
 INLINE vec regular_value(const update *u, vec p, vec g, vec state[2], update_function *f)
 {
@@ -83,26 +96,34 @@ INLINE vec regular_value(const update *u, vec p, vec g, vec state[2], update_fun
     return p - lesser(cut, greater(-cut, p));
 }
 
-/* Elements `own` of the parameter whose tensors are parameter, gradient and slots. */
-INLINE void update_range(const update *u, void *const *tensor, const int32_t slots, range own,
-                         update_function *f, const bool plain)
+/* Elements i .. i + n, at most LANES, of the parameter whose tensors are parameter, gradient and
+ * slots. */
+INLINE void update_part(const update *u, void *const *tensor, const int32_t slots, int64_t i,
+                        int64_t n, update_function *f, const bool plain)
 {
     float *p = tensor[0], *slot[2] = {NULL, NULL};
     const float *g = tensor[1];
-    for (int32_t s = 0; s < slots; s++)
+    vec state[2];
+    for (int32_t s = 0; s < slots; s++) {
         slot[s] = tensor[2 + s];
-    for (int64_t i = own.begin; i < own.end; i += LANES) {
-        const int64_t n = least(LANES, own.end - i);
-        vec state[2];
-        for (int32_t s = 0; s < slots; s++)
-            state[s] = load_first(slot[s] + i, n);
-        const vec value = load_first(p + i, n), gradient = load_first(g + i, n);
-        store_first(
-            p + i,
-            plain ? f(u, value, gradient, state) : regular_value(u, value, gradient, state, f), n);
-        for (int32_t s = 0; s < slots; s++)
-            store_first(slot[s] + i, state[s], n);
+        state[s] = load_part(slot[s] + i, n);
     }
+    const vec value = load_part(p + i, n), gradient = load_part(g + i, n);
+    store_part(p + i,
+               plain ? f(u, value, gradient, state) : regular_value(u, value, gradient, state, f),
+               n);
+    for (int32_t s = 0; s < slots; s++)
+        store_part(slot[s] + i, state[s], n);
+}
+
+INLINE void update_range(const update *u, void *const *tensor, const int32_t slots, range own,
+                         update_function *f, const bool plain)
+{
+    int64_t i = own.begin;
+    for (; i + LANES <= own.end; i += LANES)
+        update_part(u, tensor, slots, i, LANES, f, plain);
+    if (i < own.end)
+        update_part(u, tensor, slots, i, own.end - i, f, plain);
 }
 
 /* Cache lines of all parameters, one after the other, are shared out. */
@@ -161,6 +182,15 @@ static void moving_average(const bur_command *command, int thread, int threads)
     update_all(command, thread, threads, 0, average_value);
 }
 
+static void accumulate(const bur_command *command, int thread, int threads)
+{
+    const bur_scalars *scalars = command->inputs[0];
+    if (scalars->first_sample == 0)
+        update_all(command, thread, threads, 0, first_value);
+    else
+        update_all(command, thread, threads, 0, sum_value);
+}
+
 /* ---- the norm of all gradients ---- */
 
 enum { SQUARES_BLOCK = 4096 }; /* elements whose squares are added up in floats */
@@ -207,7 +237,8 @@ static void global_norm(const bur_command *command, int thread, int threads)
         const int64_t count = bur_desc_count(&call->inputs[i]),
                       end = least(count, own.end - before);
         const float *x = command->inputs[i];
-        for (int64_t at = own.begin > before ? own.begin - before : 0; at < end; at += SQUARES_BLOCK)
+        for (int64_t at = own.begin > before ? own.begin - before : 0; at < end;
+             at += SQUARES_BLOCK)
             sum += squares(x + at, least(SQUARES_BLOCK, end - at));
         before += count;
     }

@@ -274,8 +274,9 @@ typedef struct bur_recurrent_attr {
  * weights exactly 0.
  * moving_average: e = ema e + (1 - ema) p, e = p in the first step (Polyak and Juditsky 1992; the
  * start is Keras'); its groups are (e, p).
- * global_norm: {min(1, clip_norm / (norm + 1e-6)), norm}, where norm is the Euclidean norm of all
- * gradients together, without penalties (Pascanu et al. 2013; PyTorch's clip_grad_norm_). An
+ * accumulate: sum = sum + g, sum = g in the first micro-batch (first_sample 0); groups are (sum,
+ * g). global_norm: {min(1, clip_norm / (norm + 1e-6)), norm}, where norm is the Euclidean norm of
+ * all gradients together, without penalties (Pascanu et al. 2013; PyTorch's clip_grad_norm_). An
  * optimizer with clip_norm takes it behind the scalars. */
 typedef struct bur_optimizer_attr {
     float momentum;

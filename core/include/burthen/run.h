@@ -93,7 +93,7 @@ BUR_API bur_status bur_session_write_batch(bur_session *session, const void *x, 
 
 /** accumulate: forward, loss and backward of the batch last written (forward and loss, or forward
  * alone, in the other modes). update: the optimizer. step: both. `scalars` are written first; the
- * accumulating sessions' gradients are cleared when scalars->first_sample is 0. With early_update
+ * accumulating sessions' gradients begin anew when scalars->first_sample is 0. With early_update
  * accumulate does both and update finds nothing to do.
  * May return before the device is done. BUR_E_LOST if it failed. */
 BUR_API bur_status bur_session_accumulate(bur_session *session, const bur_scalars *scalars);
