@@ -158,6 +158,13 @@ static size_t scratch(const bur_device_info *info, const bur_call *call, int32_t
     return entry->scratch(info, call, bur__cpu_is_alone(entry, call) ? 1 : threads);
 }
 
+static bool generates(const bur_device_info *info, const bur_call *call)
+{
+    char reason[BUR_TEXT_BYTES];
+    const bur_cpu_entry *entry = bur__cpu_entry(info, call, reason);
+    return entry != NULL && entry->outside;
+}
+
 /* ---- description ---- */
 
 /* The value of the first line "name : value" of a file in /proc; "" if there is none. */
@@ -314,10 +321,11 @@ static const bur_backend cpu = {
     .read = buffer_read,
     .fill = buffer_fill,
     .map = buffer_map,
-    .kernel_bytes = 48 << 10, /* oneDNN's code and descriptors; 20 to 45 KiB were seen */
-    .command_bytes = 4 << 10,
+    .kernel_bytes = 64 << 10, /* oneDNN's code and descriptors: 60 KiB in the mean of a model */
+    .command_bytes = 6 << 10,
     .supports = supports,
     .scratch = scratch,
+    .generates = generates,
     .build = bur__cpu_build,
     .bind = bur__cpu_bind,
     .command_destroy = bur__cpu_command_destroy,

@@ -134,7 +134,13 @@ static bur_status add_host_node(bur_plan *plan, int32_t index, const bur_call *c
     return BUR_OK;
 }
 
-/* `keys` takes that of a call with scratch: what it is compiled to is kept. */
+static bool is_generated(const bur_plan *plan, const bur_call *call)
+{
+    const bur_backend *backend = plan->target.backend;
+    return backend->generates != NULL && backend->generates(plan->target.info, call);
+}
+
+/* `keys` takes that of a call whose kernel is generated: the code is kept. */
 static bur_status add_node(bur_plan *plan, int32_t index, const bur_call *call, uint64_t *keys,
                            int32_t *n_keys)
 {
@@ -156,8 +162,9 @@ static bur_status add_node(bur_plan *plan, int32_t index, const bur_call *call, 
                          .update = plan->graph->nodes[index].update};
     const size_t scratch =
         plan->target.backend->scratch(plan->target.info, call, plan->target.threads);
-    if (scratch > 0) {
+    if (is_generated(plan, call))
         keys[(*n_keys)++] = bur_call_time_of(call, 0).key;
+    if (scratch > 0) {
         BUR_TRY(add_buffer(plan, BUR_REGION_ARENA, BUR_BYTES_WORKSPACE, scratch, index, index,
                            &run.scratch));
     }

@@ -437,12 +437,13 @@ static runtime runtime_of(bur_context *context, const bur_target *target, size_t
                      own + held + unseen_bytes + (uint64_t)target->threads * thread_bytes};
 }
 
-/* What the first step adds, such as the code that oneDNN generates once for all products. By then
- * the copy of a tensor through which the weights were drawn is gone, unless a penalty reads them
- * again. */
-static uint64_t late_bytes(const bur_optimizer *optimizer, uint64_t tensor_bytes)
+/* What the first step adds where a library generates code (`code_bytes` of its kernels): what
+ * oneDNN generates once for all products. By then the copy of a tensor through which the weights
+ * were drawn is gone, unless a penalty reads them again. */
+static uint64_t late_bytes(const bur_optimizer *optimizer, uint64_t code_bytes,
+                           uint64_t tensor_bytes)
 {
-    const uint64_t late = 4ULL * MIB;
+    const uint64_t late = code_bytes > 0 ? 4ULL * MIB : 0;
     const bool reads_again = optimizer->attr.l1 > 0 || optimizer->attr.l2 > 0;
     if (reads_again)
         return late;
@@ -502,7 +503,9 @@ bur_status bur__run_plan_sum(bur_run_plan *out, const bur_run_sessions *sessions
     const size_t loaded_bytes =
         (train->loaded ? train->bytes : 0) + (test != NULL && test->loaded ? test->bytes : 0);
     const runtime own = runtime_of(bur_recipe_context(recipe), target, loaded_bytes);
-    plan.bytes[BUR_BYTES_RUNTIME] += own.bytes + late_bytes(&options->optimizer, tensor_bytes);
+    const uint64_t code_bytes = plan.bytes[BUR_BYTES_RUNTIME];
+    plan.bytes[BUR_BYTES_RUNTIME] +=
+        own.bytes + late_bytes(&options->optimizer, code_bytes, tensor_bytes);
     for (int32_t c = 0; c < BUR_BYTE_CLASS_COUNT; c++)
         plan.peak_bytes += plan.bytes[c];
     plan.step_s = step_seconds(sessions, options);

@@ -15,7 +15,7 @@
 extern "C" {
 #endif
 
-#define BUR_BACKEND_VERSION 2u
+#define BUR_BACKEND_VERSION 3u
 #define BUR_NAME_BYTES      64
 #define BUR_TEXT_BYTES      160
 
@@ -73,8 +73,8 @@ typedef struct bur_backend {
     uint32_t version; /* BUR_BACKEND_VERSION */
     const char *name; /* "cpu", "opencl" */
 
-    /** Host memory that a kernel with scratch takes once it is built, and each command of it; upper
-     * estimates. Others take next to nothing. */
+    /** Host memory that a kernel which a library generates takes once it is built, and each command
+     * of it; upper estimates. Others take next to nothing. */
     uint32_t kernel_bytes, command_bytes;
 
     /** Lists devices into out[0..capacity) and sets *count. A platform without devices or with a
@@ -105,6 +105,9 @@ typedef struct bur_backend {
     /** Scratch bytes the call's kernel needs while it runs; a pure function of its arguments and
      * `threads` (the context's compute threads). */
     size_t (*scratch)(const bur_device_info *info, const bur_call *call, int32_t threads);
+
+    /** Whether a library generates the call's kernel, in host memory; a pure function. NULL: none. */
+    bool (*generates)(const bur_device_info *info, const bur_call *call);
 
     /** Chooses the algorithm and compiles; kernels are cached by signature in the device and freed
      * with it, so the caller borrows *out. */
