@@ -7,14 +7,14 @@
 #include <string.h>
 
 /* How low is low enough, as a share of the bound above it; the comparisons of one search, at most
- * so many for each buffer. Where the arena is chunks, the bound is rarely reached. */
+ * so many for each buffer. In chunks the bound is rarely reached. */
 typedef struct patience {
     size_t near, near_in_chunks;
     int64_t work, work_per_buffer;
 } patience;
 
 static const patience patiences[] = {
-    [BUR_PLACEMENT_QUICK] = {1024, 64, 3000000, 16384},
+    [BUR_PLACEMENT_QUICK] = {1024, 256, 3000000, 16384},
     [BUR_PLACEMENT_EXHAUSTIVE] = {SIZE_MAX, SIZE_MAX, 500000000, INT32_MAX},
 };
 
@@ -104,18 +104,21 @@ static bur_status try_search(placer *p, size_t most, int64_t work, bur_placement
     return BUR_OK;
 }
 
+static int64_t work_of(const patience *has, int32_t count)
+{
+    const int64_t most = has->work_per_buffer * count;
+    return has->work < most ? has->work : most;
+}
+
 /* What is low enough, then halfway between what is too low and what was found. */
 static bur_status search(placer *p, const patience *has, bur_placement *result, size_t *offsets)
 {
     const size_t bound = result->lower_bound_bytes;
-    const bool in_chunks = p->chunk_bytes > 0 && p->chunk_bytes < bound;
-    size_t low = bound, most = bound + bound / (in_chunks ? has->near_in_chunks : has->near);
+    size_t low = bound, most = bound + bound / has->near;
     try_first_fit(p, most, result, offsets);
     if (result->total_bytes > most)
         try_conflicts(p, most, result, offsets);
-    const int64_t most_work = has->work_per_buffer * p->count;
-    for (int64_t work = has->work < most_work ? has->work : most_work; most < result->total_bytes;
-         work /= 2) {
+    for (int64_t work = work_of(has, p->count); most < result->total_bytes; work /= 2) {
         BUR_TRY(try_search(p, most, work, result, offsets));
         if (result->total_bytes > most)
             low = most;
@@ -124,6 +127,20 @@ static bur_status search(placer *p, const patience *has, bur_placement *result, 
         most = low + (result->total_bytes - low) / 2;
     }
     return BUR_OK;
+}
+
+/* Each order, then orders mixed up: which buffers share a chunk is what matters, and a first fit
+ * tells it soon. */
+static void search_chunks(placer *p, const patience *has, bur_placement *result, size_t *offsets)
+{
+    const size_t most = result->lower_bound_bytes + result->lower_bound_bytes / has->near_in_chunks;
+    int64_t work = work_of(has, p->count);
+    for (uint32_t mixed = 0; result->total_bytes > most && work > 0; mixed++)
+        for (int rule = 0; rule < BUR_PLACE_RULES && result->total_bytes > most; rule++) {
+            bur__place_order(p, p->count, (bur_place_rule)rule, mixed);
+            keep_lowest(p, bur__place_first_fit(p, 0, result->total_bytes), result, offsets);
+            work -= (int64_t)p->n_placed * p->n_placed;
+        }
 }
 
 /* Sums of live bytes by sweeping over the changes at each step. */
@@ -178,15 +195,24 @@ static int larger_first(const void *left, const void *right)
     return a->index < b->index ? -1 : a->index > b->index;
 }
 
+/* In one piece if that is no larger than a chunk. */
 static bur_status place(placer *p, bur_placement *result, const bur_interval *buffers,
-                        size_t alignment, bur_placement_effort effort, size_t *offsets)
+                        size_t alignment, size_t chunk_bytes, bur_placement_effort effort,
+                        size_t *offsets)
 {
     BUR_TRY(fill_items(p->items, buffers, p->count, alignment));
     qsort(p->items, (size_t)p->count, sizeof *p->items, larger_first);
     BUR_TRY(find_lower_bound(result, p->context, p->items, p->count));
     result->total_bytes = SIZE_MAX;
     p->peak = result->peak_step;
-    return search(p, &patiences[effort], result, offsets);
+    if (chunk_bytes == 0 || chunk_bytes >= result->lower_bound_bytes)
+        BUR_TRY(search(p, &patiences[effort], result, offsets));
+    if (chunk_bytes == 0 || result->total_bytes <= chunk_bytes)
+        return BUR_OK;
+    result->total_bytes = SIZE_MAX;
+    p->chunk_bytes = chunk_bytes;
+    search_chunks(p, &patiences[effort], result, offsets);
+    return BUR_OK;
 }
 
 bur_status bur__place(bur_placement *out, bur_context *context, const bur_interval *buffers,
@@ -199,21 +225,23 @@ bur_status bur__place(bur_placement *out, bur_context *context, const bur_interv
         return BUR_OK;
     }
     const size_t n = (size_t)count;
-    placer p = {.context = context, .count = count, .chunk_bytes = chunk_bytes};
+    placer p = {.context = context, .count = count};
     for (int32_t i = 0; i < count; i++)
         p.steps = buffers[i].last + 1 > p.steps ? buffers[i].last + 1 : p.steps;
     p.items = bur_alloc_array(context, n, sizeof *p.items);
     p.order = bur_alloc_array(context, n, sizeof *p.order);
     p.by_offset = bur_alloc_array(context, n, sizeof *p.by_offset);
+    p.heights = bur_alloc_array(context, n, sizeof *p.heights);
     p.sections = bur_alloc_array(context, (size_t)p.steps, sizeof *p.sections);
     p.section_of = bur_alloc_array(context, (size_t)p.steps, sizeof *p.section_of);
     bur_status status = BUR_E_NOMEM;
-    if (p.items != NULL && p.order != NULL && p.by_offset != NULL && p.sections != NULL &&
-        p.section_of != NULL)
-        status = place(&p, &result, buffers, alignment, effort, offsets);
+    if (p.items != NULL && p.order != NULL && p.by_offset != NULL && p.heights != NULL &&
+        p.sections != NULL && p.section_of != NULL)
+        status = place(&p, &result, buffers, alignment, chunk_bytes, effort, offsets);
     bur_free(context, p.items);
     bur_free(context, p.order);
     bur_free(context, p.by_offset);
+    bur_free(context, p.heights);
     bur_free(context, p.sections);
     bur_free(context, p.section_of);
     if (status == BUR_OK)

@@ -46,7 +46,7 @@ typedef struct exhaust {
     int32_t n_branches, branch_room;
     change *changes; /* heights before they were changed */
     int32_t n_changes, change_room;
-    uint64_t *memo;     /* states that were searched in vain */
+    uint64_t *memo; /* states that were searched in vain */
     int32_t memo_bits;
     uint64_t direction; /* 0; all ones while time runs backward */
     bur_status status;
@@ -197,12 +197,11 @@ static verdict solve(exhaust *e, int32_t from, int32_t to);
 /* `it` as the leftmost buffer on the valley's floor. */
 static verdict try_item(exhaust *e, int32_t from, int32_t to, const valley *v, item *it)
 {
-    const size_t offset = bur__place_fit_chunk(v->floor, it->bytes, e->p->chunk_bytes);
-    const size_t top = offset + it->bytes, wasted_to = top < v->left ? top : v->left;
+    const size_t top = v->floor + it->bytes, wasted_to = top < v->left ? top : v->left;
     for (int32_t s = v->from; s < it->from; s++)
         if (!set_height(e, s, wasted_to))
             return NONE;
-    it->offset = offset;
+    it->offset = v->floor;
     e->trail[e->n_trail++] = (int32_t)(it - e->p->items);
     put(e, (int32_t)(it - e->p->items), true);
     for (int32_t s = it->from; s <= it->to; s++)

@@ -42,16 +42,17 @@ typedef struct placer {
     section *sections;   /* of what is searched for */
     int32_t *section_of; /* of each step where a buffer comes or goes */
     int32_t n_sections;
-    int32_t peak; /* the step with the most live bytes */
-    size_t chunk_bytes;
+    int32_t peak;       /* the step with the most live bytes */
+    size_t chunk_bytes; /* how far apart chunks begin; 0: there are none */
+    size_t *heights;    /* of each chunk: how far it is filled */
+    int32_t n_chunks;   /* that hold anything */
 } placer;
 
-/* The lowest offset from `offset` on where `bytes` do not cross a chunk's border. */
-size_t bur__place_fit_chunk(size_t offset, size_t bytes, size_t chunk_bytes);
-
-/* Puts order[from..count) one by one into the lowest gap, order[0..from) being placed; returns the
- * end of the highest of all, or SIZE_MAX as soon as that is not below `below`: p->n_placed counts
- * those up to the one that is not. Source: Pisarchyk and Lee, "Efficient memory management for deep neural net inference", 2020. */
+/* Puts order[from..count) one by one into the lowest gap, order[0..from) being placed; with chunks,
+ * where a chunk grows least. Returns what all take, the end of the highest or the sum of the
+ * chunks' heights, or SIZE_MAX as soon as that is not below `below`: p->n_placed counts those up to
+ * the one that is too much. Source: Pisarchyk and Lee, "Efficient memory management for deep neural
+ * net inference", 2020. */
 size_t bur__place_first_fit(placer *p, int32_t from, size_t below);
 
 /* Finds the sections of what is searched for. */
@@ -59,7 +60,7 @@ void bur__place_sections(placer *p);
 
 /* Whether the searched buffers fit into `most` bytes such that the others, too, have room above
  * them at every step, as far as so many comparisons tell; if *found, the searched ones are left at
- * their offsets. What it tells is right, but with chunks it may miss placements. BUR_E_NOMEM.
+ * their offsets. Knows no chunks. BUR_E_NOMEM.
  * After Moffitt, "MiniMalloc: a lightweight memory allocator for hardware-accelerated machine
  * learning", 2023. */
 bur_status bur__place_exhaust(placer *p, size_t most, int64_t work, bool *found);

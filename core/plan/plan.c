@@ -208,6 +208,35 @@ static bur_status add_nodes(bur_plan *plan)
     return status;
 }
 
+/* Chunks end where the last buffer in them does: what is beyond is not taken from the device. */
+static bur_status measure_chunks(bur_plan *plan, bur_region region, size_t alignment)
+{
+    const size_t chunk = plan->chunk_bytes[region];
+    for (int pass = 0; pass < 2; pass++) {
+        for (int32_t i = 0; i < plan->n_buffers; i++) {
+            const bur_plan_buffer *b = &plan->buffers[i];
+            const size_t bytes = bur_size_align(b->bytes + 2 * plan->guard_bytes, alignment);
+            if (b->region != region || bytes == 0)
+                continue;
+            const size_t begin = b->offset - plan->guard_bytes;
+            const int32_t at = chunk == 0 ? 0 : (int32_t)(begin / chunk);
+            const size_t end = (chunk == 0 ? begin : begin % chunk) + bytes;
+            if (pass == 0 && at >= plan->n_chunks[region])
+                plan->n_chunks[region] = at + 1;
+            if (pass == 1 && end > plan->chunk_sizes[region][at])
+                plan->chunk_sizes[region][at] = end;
+        }
+        if (pass == 1 || plan->n_chunks[region] == 0)
+            continue;
+        plan->chunk_sizes[region] = bur_alloc_array(plan->context, (size_t)plan->n_chunks[region],
+                                                    sizeof *plan->chunk_sizes[region]);
+        if (plan->chunk_sizes[region] == NULL)
+            return BUR_E_NOMEM;
+    }
+    plan->region_bytes[region] = bur__plan_shared_bytes(&(const bur_plan *){plan}, 1, region);
+    return BUR_OK;
+}
+
 /* Offsets of one region's buffers. */
 static bur_status place_region(bur_plan *plan, bur_region region, size_t alignment,
                                bur_placement *placement)
@@ -236,7 +265,8 @@ static bur_status place_region(bur_plan *plan, bur_region region, size_t alignme
                             plan->chunk_bytes[region], plan->target.placement, offsets);
     for (int32_t i = 0; status == BUR_OK && i < count; i++)
         plan->buffers[which[i]].offset = offsets[i] + plan->guard_bytes;
-    plan->region_bytes[region] = placement->total_bytes;
+    if (status == BUR_OK)
+        status = measure_chunks(plan, region, alignment);
     bur_free(plan->context, intervals);
     bur_free(plan->context, which);
     bur_free(plan->context, offsets);
@@ -270,8 +300,7 @@ static bur_status place_persistent(bur_plan *plan, size_t alignment)
             buffer->offset = end + plan->guard_bytes;
             end += bytes;
         }
-    plan->region_bytes[BUR_REGION_PERSISTENT] = end;
-    return BUR_OK;
+    return measure_chunks(plan, BUR_REGION_PERSISTENT, alignment);
 }
 
 static void sum_up(bur_plan *plan, const bur_placement *arena, size_t alignment)
@@ -314,6 +343,33 @@ size_t bur__plan_largest_buffer(const bur_plan *plan, bur_region region)
         if (plan->buffers[i].region == region && plan->buffers[i].bytes > most)
             most = plan->buffers[i].bytes;
     return bur_size_align(most + 2 * plan->guard_bytes, plan->target.info->align_bytes);
+}
+
+int32_t bur__plan_count_chunks(const bur_plan *const *plans, int32_t count, bur_region region)
+{
+    int32_t most = 0;
+    for (int32_t i = 0; i < count; i++)
+        most = plans[i]->n_chunks[region] > most ? plans[i]->n_chunks[region] : most;
+    return most;
+}
+
+size_t bur__plan_chunk_size(const bur_plan *const *plans, int32_t count, bur_region region,
+                            int32_t chunk)
+{
+    size_t most = 0;
+    for (int32_t i = 0; i < count; i++)
+        if (chunk < plans[i]->n_chunks[region] && plans[i]->chunk_sizes[region][chunk] > most)
+            most = plans[i]->chunk_sizes[region][chunk];
+    return most;
+}
+
+size_t bur__plan_shared_bytes(const bur_plan *const *plans, int32_t count, bur_region region)
+{
+    const int32_t n = bur__plan_count_chunks(plans, count, region);
+    size_t sum = 0;
+    for (int32_t i = 0; i < n; i++)
+        sum += bur__plan_chunk_size(plans, count, region, i);
+    return sum;
 }
 
 static bur_status make(bur_plan *plan)
@@ -388,6 +444,8 @@ void bur_plan_destroy(bur_plan *plan)
     bur_free(plan->context, plan->fallbacks);
     bur_free(plan->context, plan->device_buffer);
     bur_free(plan->context, plan->host_buffer);
+    for (int32_t r = 0; r < BUR_REGION_COUNT; r++)
+        bur_free(plan->context, plan->chunk_sizes[r]);
     bur_free(plan->context, plan);
 }
 

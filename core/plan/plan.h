@@ -51,10 +51,14 @@ struct bur_plan {
     bur_plan_fallback_node *fallbacks;
     int32_t n_buffers, n_steps, n_fallbacks;
     int32_t buffer_room, step_room, fallback_room;
-    int32_t *device_buffer; /* of each value: its buffer on the device, -1 */
-    int32_t *host_buffer;   /* of each value: its copy on the host, -1 */
-    size_t region_bytes[BUR_REGION_COUNT];
-    size_t chunk_bytes[BUR_REGION_COUNT]; /* 0: the region is one buffer */
+    int32_t *device_buffer;                /* of each value: its buffer on the device, -1 */
+    int32_t *host_buffer;                  /* of each value: its copy on the host, -1 */
+    size_t region_bytes[BUR_REGION_COUNT]; /* the sum of its chunks */
+    /* How far apart chunks begin in the region's address space, none being larger; 0: there is but
+     * one. */
+    size_t chunk_bytes[BUR_REGION_COUNT];
+    size_t *chunk_sizes[BUR_REGION_COUNT]; /* of each: as far as it is filled */
+    int32_t n_chunks[BUR_REGION_COUNT];
     bur_plan_summary summary;
 };
 
@@ -64,6 +68,12 @@ bur_status bur__plan_create(bur_plan **out, const bur_graph *graph, const bur_ta
 
 /* The bytes of a region's largest buffer, aligned: what a chunk of it must hold. */
 size_t bur__plan_largest_buffer(const bur_plan *plan, bur_region region);
+
+/* A region that all these plans fit into: how many chunks, the size of each, and their sum. */
+int32_t bur__plan_count_chunks(const bur_plan *const *plans, int32_t count, bur_region region);
+size_t bur__plan_chunk_size(const bur_plan *const *plans, int32_t count, bur_region region,
+                            int32_t chunk);
+size_t bur__plan_shared_bytes(const bur_plan *const *plans, int32_t count, bur_region region);
 
 /* The same time as a word on the class of its kernel alone: it stands for no call. */
 bur_call_time bur__call_time_of_class(const bur_call_time *time);

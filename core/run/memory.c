@@ -4,14 +4,6 @@
 #include <inttypes.h>
 #include <string.h>
 
-static size_t chunk_size(const bur_region_memory *region, int32_t chunk)
-{
-    if (region->chunk_bytes == 0)
-        return region->total_bytes;
-    const size_t before = (size_t)chunk * region->chunk_bytes, left = region->total_bytes - before;
-    return left < region->chunk_bytes ? left : region->chunk_bytes;
-}
-
 /* Takes the pages of a buffer by writing to them: a lazy driver must answer for its memory now. On
  * the host a page that a control group does not have is a kill, not an error, so what is left is
  * read again before every slice: others may take memory after the plan was made. */
@@ -36,23 +28,33 @@ static bur_status commit(const bur_region_memory *region, bur_buffer *buffer, si
 static bur_status create_chunk(const bur_region_memory *region, int32_t chunk)
 {
     bur_device *device = region->device;
-    BUR_TRY(bur__buffer_create(&region->chunks[chunk], device, chunk_size(region, chunk)));
-    BUR_TRY(commit(region, region->chunks[chunk], chunk_size(region, chunk)));
+    BUR_TRY(bur__buffer_create(&region->chunks[chunk], device, region->sizes[chunk]));
+    BUR_TRY(commit(region, region->chunks[chunk], region->sizes[chunk]));
     return device->backend->sync(device->handle);
 }
 
-/* Makes the pieces of a region, unless it grows. */
-static bur_status create_region(bur_region_memory *region, bur_context *context)
+/* A region that all these plans fit into, with none of its chunks made yet. */
+static bur_status size_region(bur_region_memory *region, bur_context *context,
+                              const bur_plan *const *plans, int32_t count, bur_region which)
 {
-    if (region->total_bytes == 0)
+    const int32_t n = bur__plan_count_chunks(plans, count, which);
+    region->chunk_bytes = plans[0]->chunk_bytes[which];
+    if (n == 0)
         return BUR_OK;
-    const size_t chunk = region->chunk_bytes == 0 ? region->total_bytes : region->chunk_bytes;
-    const int32_t n = (int32_t)((region->total_bytes + chunk - 1) / chunk);
     region->chunks = bur_alloc_array(context, (size_t)n, sizeof *region->chunks);
-    if (region->chunks == NULL)
+    region->sizes = bur_alloc_array(context, (size_t)n, sizeof *region->sizes);
+    if (region->chunks == NULL || region->sizes == NULL)
         return BUR_E_NOMEM;
     region->n_chunks = n;
-    for (int32_t i = 0; i < n && !region->grows; i++)
+    for (int32_t i = 0; i < n; i++)
+        region->sizes[i] = bur__plan_chunk_size(plans, count, which, i);
+    return BUR_OK;
+}
+
+/* Makes the chunks of a region, unless it grows. */
+static bur_status create_region(bur_region_memory *region)
+{
+    for (int32_t i = 0; i < region->n_chunks && !region->grows; i++)
         BUR_TRY(create_chunk(region, i));
     return BUR_OK;
 }
@@ -67,23 +69,12 @@ bur_status bur__memory_need(bur_memory *memory, bur_region region, size_t offset
 static void destroy_region(bur_region_memory *region, bur_context *context)
 {
     for (int32_t i = 0; i < region->n_chunks; i++)
-        bur__buffer_destroy(region->device, region->chunks[i], chunk_size(region, i));
+        bur__buffer_destroy(region->device, region->chunks[i], region->sizes[i]);
     bur_free(context, region->chunks);
+    bur_free(context, region->sizes);
     region->chunks = NULL;
+    region->sizes = NULL;
     region->n_chunks = 0;
-}
-
-/* How large the regions are that all these plans fit into. */
-static void size_regions(bur_region_memory *regions, const bur_plan *const *plans, int32_t count)
-{
-    for (int32_t r = 0; r < BUR_REGION_COUNT; r++) {
-        regions[r].total_bytes = 0;
-        for (int32_t i = 0; i < count; i++) {
-            if (plans[i]->region_bytes[r] > regions[r].total_bytes)
-                regions[r].total_bytes = plans[i]->region_bytes[r];
-            regions[r].chunk_bytes = plans[i]->chunk_bytes[r];
-        }
-    }
 }
 
 static bur_status create(bur_memory **out, bur_device *device, const bur_plan *const *plans,
@@ -96,16 +87,16 @@ static bur_status create(bur_memory **out, bur_device *device, const bur_plan *c
         return BUR_E_NOMEM;
     memory->context = device->context;
     memory->device = device;
-    size_regions(memory->regions, plans, count);
-    for (int32_t r = 0; r < BUR_REGION_COUNT; r++) {
+    bur_status status = BUR_OK;
+    for (int32_t r = 0; r < BUR_REGION_COUNT && status == BUR_OK; r++) {
         memory->regions[r].device = device;
         memory->regions[r].grows = grows && r != BUR_REGION_HOST;
+        status = size_region(&memory->regions[r], memory->context, plans, count, (bur_region)r);
     }
-    bur_status status = BUR_OK;
-    if (memory->regions[BUR_REGION_HOST].total_bytes > 0)
+    if (status == BUR_OK && memory->regions[BUR_REGION_HOST].n_chunks > 0)
         status = bur_device_open(&memory->regions[BUR_REGION_HOST].device, device->context, "cpu");
     for (int32_t r = 0; r < BUR_REGION_COUNT && status == BUR_OK; r++)
-        status = create_region(&memory->regions[r], memory->context);
+        status = create_region(&memory->regions[r]);
     if (status != BUR_OK) {
         bur_memory_destroy(memory);
         return status;
@@ -140,7 +131,7 @@ static bur_status copy_region(const bur_region_memory *to, const bur_region_memo
 {
     const bur_backend *backend = to->device->backend;
     for (int32_t i = 0; i < to->n_chunks && i < from->n_chunks; i++) {
-        const size_t a = chunk_size(to, i), b = chunk_size(from, i);
+        const size_t a = to->sizes[i], b = from->sizes[i];
         if (from->chunks[i] == NULL)
             continue;
         if (to->chunks[i] == NULL)
@@ -150,47 +141,60 @@ static bur_status copy_region(const bur_region_memory *to, const bur_region_memo
     return BUR_OK;
 }
 
-/* A persistent region of another size with what it held: plans of one recipe agree on the offsets,
- * and what only one of them has stands at the end. */
-static bur_status resize_persistent(bur_region_memory *region, size_t bytes, bur_context *context)
+static bool same_sizes(const bur_region_memory *a, const bur_region_memory *b)
 {
-    bur_region_memory other = {.device = region->device,
-                               .grows = region->grows,
-                               .chunk_bytes = region->chunk_bytes,
-                               .total_bytes = bytes};
-    if (bytes == region->total_bytes)
+    return a->n_chunks == b->n_chunks &&
+           (a->n_chunks == 0 ||
+            memcmp(a->sizes, b->sizes, (size_t)a->n_chunks * sizeof *a->sizes) == 0);
+}
+
+/* Makes `sized`, of another size, with what the persistent region holds, and puts it into its
+ * place: plans of one recipe agree on the offsets, and what only one of them has stands at the
+ * end. */
+static bur_status replace_persistent(bur_region_memory *region, bur_region_memory *sized)
+{
+    if (same_sizes(region, sized))
         return BUR_OK;
-    bur_status status = create_region(&other, context);
-    if (status == BUR_OK)
-        status = copy_region(&other, region);
-    if (status != BUR_OK) {
-        destroy_region(&other, context);
-        return status;
-    }
-    destroy_region(region, context);
-    *region = other;
+    BUR_TRY(create_region(sized));
+    BUR_TRY(copy_region(sized, region));
+    const bur_region_memory old = *region;
+    *region = *sized;
+    *sized = old;
     return BUR_OK;
+}
+
+/* The arena holds nothing between steps: it goes before anything comes. */
+static bur_status replace(bur_memory *memory, bur_region_memory *sized)
+{
+    bur_region_memory *const regions = memory->regions;
+    destroy_region(&regions[BUR_REGION_ARENA], memory->context);
+    BUR_TRY(replace_persistent(&regions[BUR_REGION_PERSISTENT], &sized[BUR_REGION_PERSISTENT]));
+    destroy_region(&sized[BUR_REGION_PERSISTENT], memory->context);
+    regions[BUR_REGION_ARENA] = sized[BUR_REGION_ARENA];
+    sized[BUR_REGION_ARENA] = (bur_region_memory){.device = memory->device};
+    return create_region(&regions[BUR_REGION_ARENA]);
 }
 
 bur_status bur__memory_replan(bur_memory *memory, const bur_plan *const *plans, int32_t count)
 {
-    bur_region_memory sized[BUR_REGION_COUNT];
-    bur_region_memory *const regions = memory->regions;
-    memcpy(sized, regions, sizeof sized);
-    size_regions(sized, plans, count);
+    bur_region_memory sized[BUR_REGION_COUNT] = {0};
+    bur_status status = BUR_OK;
     bool same_pieces = true;
+    for (int32_t r = 0; r < BUR_REGION_COUNT && status == BUR_OK; r++) {
+        sized[r].device = memory->regions[r].device;
+        sized[r].grows = memory->regions[r].grows;
+        status = size_region(&sized[r], memory->context, plans, count, (bur_region)r);
+        same_pieces = same_pieces && sized[r].chunk_bytes == memory->regions[r].chunk_bytes;
+    }
+    if (status == BUR_OK && (memory->device->backend->map == NULL ||
+                             sized[BUR_REGION_HOST].n_chunks > 0 || !same_pieces))
+        status = bur_fail(BUR_E_UNSUPPORTED, "the memory of %s is not replaced while it is in use",
+                          memory->device->info.name);
+    if (status == BUR_OK)
+        status = replace(memory, sized);
     for (int32_t r = 0; r < BUR_REGION_COUNT; r++)
-        same_pieces = same_pieces && sized[r].chunk_bytes == regions[r].chunk_bytes;
-    if (memory->device->backend->map == NULL || sized[BUR_REGION_HOST].total_bytes > 0 ||
-        !same_pieces)
-        return bur_fail(BUR_E_UNSUPPORTED, "the memory of %s is not replaced while it is in use",
-                        memory->device->info.name);
-    /* The arena holds nothing between steps: it goes before anything comes. */
-    destroy_region(&regions[BUR_REGION_ARENA], memory->context);
-    BUR_TRY(resize_persistent(&regions[BUR_REGION_PERSISTENT],
-                              sized[BUR_REGION_PERSISTENT].total_bytes, memory->context));
-    regions[BUR_REGION_ARENA].total_bytes = sized[BUR_REGION_ARENA].total_bytes;
-    return create_region(&regions[BUR_REGION_ARENA], memory->context);
+        destroy_region(&sized[r], memory->context);
+    return status;
 }
 
 bur_place bur__session_place(const bur_session *session, int32_t buffer)

@@ -197,9 +197,13 @@ bur_status bur_session_create(bur_session **out, bur_memory *memory, const bur_p
     if (out == NULL || memory == NULL || plan == NULL)
         return bur_fail(BUR_E_ARG, "bur_session_create: NULL argument");
     for (int32_t r = 0; r < BUR_REGION_COUNT; r++)
-        if (plan->region_bytes[r] > memory->regions[r].total_bytes)
-            return bur_fail(BUR_E_ARG, "the plan needs %zu bytes, the memory has %zu",
-                            plan->region_bytes[r], memory->regions[r].total_bytes);
+        for (int32_t i = 0; i < plan->n_chunks[r]; i++) {
+            const bur_region_memory *region = &memory->regions[r];
+            const size_t has = i < region->n_chunks ? region->sizes[i] : 0;
+            if (plan->chunk_sizes[r][i] > has)
+                return bur_fail(BUR_E_ARG, "the plan needs %zu bytes, the memory has %zu",
+                                plan->chunk_sizes[r][i], has);
+        }
     bur_session *session = bur_alloc(memory->context, sizeof *session);
     if (session == NULL)
         return BUR_E_NOMEM;

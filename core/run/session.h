@@ -5,13 +5,14 @@
 #include "device.h"
 #include "../plan/plan.h"
 
-/* One region of a run: buffers of chunk_bytes each, the last one smaller. */
+/* One region of a run. */
 typedef struct bur_region_memory {
     bur_device *device;
     bur_buffer **chunks; /* in a region that grows NULL until it is needed */
+    size_t *sizes;       /* of chunks */
     bool grows;
     int32_t n_chunks;
-    size_t chunk_bytes, total_bytes;
+    size_t chunk_bytes; /* how far apart they begin in a plan's offsets; 0: there is but one */
 } bur_region_memory;
 
 struct bur_memory {

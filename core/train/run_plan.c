@@ -260,17 +260,24 @@ static bur_status plan_sessions(bur_run_sessions *sessions, const bur_recipe *re
     return BUR_OK;
 }
 
-/* The most that a region takes in any session; largest: its largest buffer in place of all. */
-static size_t most_of(const bur_run_sessions *sessions, bur_region region, bool largest)
+/* The largest buffer of a region in any session. */
+static size_t largest_buffer(const bur_run_sessions *sessions, bur_region region)
 {
     size_t most = 0;
     for (int32_t i = 0; i < sessions->count; i++) {
-        const bur_plan *plan = sessions->list[i].plan;
-        const size_t bytes =
-            largest ? bur__plan_largest_buffer(plan, region) : plan->region_bytes[region];
+        const size_t bytes = bur__plan_largest_buffer(sessions->list[i].plan, region);
         most = bytes > most ? bytes : most;
     }
     return most;
+}
+
+/* What a region takes in which every session has room. */
+static size_t shared_bytes(const bur_run_sessions *sessions, bur_region region)
+{
+    const bur_plan *plans[RUN_MAX_SESSIONS];
+    for (int32_t i = 0; i < sessions->count; i++)
+        plans[i] = sessions->list[i].plan;
+    return bur__plan_shared_bytes(plans, sessions->count, region);
 }
 
 /* Pieces of memory that grows: an eighth of what the run takes on the device, or the largest tensor
@@ -278,11 +285,11 @@ static size_t most_of(const bur_run_sessions *sessions, bur_region region, bool 
 static void choose_pieces(bur_run_sessions *out, const bur_run_sessions *whole)
 {
     enum { PIECES = 8 };
-    const size_t eighth = (most_of(whole, BUR_REGION_PERSISTENT, false) +
-                           most_of(whole, BUR_REGION_ARENA, false)) /
+    const size_t eighth = (shared_bytes(whole, BUR_REGION_PERSISTENT) +
+                           shared_bytes(whole, BUR_REGION_ARENA)) /
                           PIECES,
-                 tensor = most_of(whole, BUR_REGION_PERSISTENT, true),
-                 temporary = most_of(whole, BUR_REGION_ARENA, true);
+                 tensor = largest_buffer(whole, BUR_REGION_PERSISTENT),
+                 temporary = largest_buffer(whole, BUR_REGION_ARENA);
     out->persistent_chunk_bytes = eighth > tensor ? eighth : tensor;
     out->arena_chunk_bytes = eighth > temporary ? eighth : temporary;
 }
@@ -312,19 +319,20 @@ bur_status bur__run_sessions_plan(bur_run_sessions *out, const bur_recipe *recip
     return BUR_OK;
 }
 
-/* Bytes of the regions: the most that any session asks for, by class as in the largest session. */
+/* Bytes of the regions that every session fits into, by class as in the largest session. */
 static void sum_regions(bur_run_plan *out, const bur_run_sessions *sessions)
 {
-    size_t arena = 0, persistent = 0, host = 0, known = 0, code = 0;
+    const size_t arena = shared_bytes(sessions, BUR_REGION_ARENA),
+                 persistent = shared_bytes(sessions, BUR_REGION_PERSISTENT),
+                 host = shared_bytes(sessions, BUR_REGION_HOST);
+    size_t most = 0, known = 0, code = 0;
     const bur_plan_summary *largest = NULL;
     for (int32_t i = 0; i < sessions->count; i++) {
         const bur_plan_summary *s = bur_plan_get_summary(sessions->list[i].plan);
-        if (s->arena_bytes > arena) {
-            arena = s->arena_bytes;
+        if (s->arena_bytes > most) {
+            most = s->arena_bytes;
             out->lower_bound_bytes = s->lower_bound_bytes;
         }
-        persistent = s->persistent_bytes > persistent ? s->persistent_bytes : persistent;
-        host = s->host_bytes > host ? s->host_bytes : host;
         code += s->code_bytes;
         if (largest == NULL || s->total_bytes > largest->total_bytes)
             largest = s;

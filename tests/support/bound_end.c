@@ -13,14 +13,14 @@ static size_t touched_end(const test_bound *b, int value)
 {
     const bur_region_memory *arena = &b->memory->regions[BUR_REGION_ARENA];
     assert_int_equal(arena->n_chunks, 1);
-    unsigned char *bytes = malloc(arena->total_bytes);
-    assert_ok(arena->device->backend->fill(arena->chunks[0], 0, value, arena->total_bytes));
+    unsigned char *bytes = malloc(arena->sizes[0]);
+    assert_ok(arena->device->backend->fill(arena->chunks[0], 0, value, arena->sizes[0]));
     for (uint32_t step = 0; step < END_STEPS; step++) {
         test_write_batch(b);
         test_step(b, step);
     }
-    assert_ok(arena->device->backend->read(arena->chunks[0], 0, bytes, arena->total_bytes));
-    size_t end = arena->total_bytes;
+    assert_ok(arena->device->backend->read(arena->chunks[0], 0, bytes, arena->sizes[0]));
+    size_t end = arena->sizes[0];
     while (end > 0 && bytes[end - 1] == value)
         end--;
     free(bytes);
