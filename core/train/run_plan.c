@@ -451,7 +451,7 @@ static runtime runtime_of(bur_context *context, const bur_target *target, size_t
 static uint64_t late_bytes(const bur_optimizer *optimizer, uint64_t code_bytes,
                            uint64_t tensor_bytes)
 {
-    const uint64_t late = code_bytes > 0 ? 4ULL * MIB : 0;
+    const uint64_t late = code_bytes > 0 ? 5ULL * MIB : 0;
     const bool reads_again = optimizer->attr.l1 > 0 || optimizer->attr.l2 > 0;
     if (reads_again)
         return late;
