@@ -111,6 +111,17 @@ static bur_status check_length(const bur__source *source, const bur_data_options
     return BUR_OK;
 }
 
+/* Drawn data come in any number. */
+static bur_status check_count(const bur__source *source, const bur__part *train,
+                              const bur_data_options *options)
+{
+    return options->count == 0 || options->count == train->info.count
+               ? BUR_OK
+               : bur_fail(BUR_E_ARG,
+                          "samples %" PRId64 "; data %s are not drawn: there are %" PRId64,
+                          options->count, source->name, train->info.count);
+}
+
 /* Finds the source and describes both parts, sizes checked. */
 static bur_status describe(bur__part parts[BUR__PARTS], const bur__source **source,
                            const char *name, const bur_data_options *options)
@@ -120,6 +131,7 @@ static bur_status describe(bur__part parts[BUR__PARTS], const bur__source **sour
     BUR_TRY(check_length(*source, options));
     memset(parts, 0, BUR__PARTS * sizeof *parts);
     BUR_TRY((*source)->describe(parts, name, options));
+    BUR_TRY(check_count(*source, &parts[BUR__TRAIN], options));
     for (int i = 0; i < BUR__PARTS; i++) {
         bur__part *part = &parts[i];
         part->info.name = name;

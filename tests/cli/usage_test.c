@@ -50,6 +50,7 @@ static void test_cli_usage__wrong_words_keys_flags_and_values_are_refused(void *
         {"train cnn data=digits classes=7", "does not fit data"},
         {"train cnn data=digits epochs=0", "epochs=0"},
         {"train cnn data=digits length=9", "no sequence"},
+        {"train cnn data=fashion-mnist samples=9", "are not drawn: there are 60000"},
         {"train cnn data=digits class_weights=1,2", "10 classes"},
         {"train cnn data=digits class_weights=1,,2", "class_weights=1,,2"},
         {"train cnn data=digits smoothing=1", "smoothing=1"},
