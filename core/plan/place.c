@@ -7,15 +7,15 @@
 #include <string.h>
 
 /* How low is low enough, as a share of the bound above it; the comparisons of one search, at most
- * so many for each buffer. In chunks the bound is rarely reached. */
+ * so many for each buffer; those in chunks, where the bound is rarely reached. */
 typedef struct patience {
     size_t near, near_in_chunks;
-    int64_t work, work_per_buffer;
+    int64_t work, work_per_buffer, work_in_chunks;
 } patience;
 
 static const patience patiences[] = {
-    [BUR_PLACEMENT_QUICK] = {1024, 256, 3000000, 16384},
-    [BUR_PLACEMENT_EXHAUSTIVE] = {SIZE_MAX, SIZE_MAX, 500000000, INT32_MAX},
+    [BUR_PLACEMENT_QUICK] = {1024, 256, 3000000, 16384, 8000000},
+    [BUR_PLACEMENT_EXHAUSTIVE] = {SIZE_MAX, SIZE_MAX, 500000000, INT32_MAX, 500000000},
 };
 
 /* Two placements that differ by less are as good. */
@@ -31,6 +31,17 @@ static void keep_lowest(const placer *p, size_t total, bur_placement *result, si
         offsets[p->items[i].index] = p->items[i].offset;
 }
 
+/* The one at `from` comes to stand at `to`. */
+static void move(item **order, int32_t from, int32_t to)
+{
+    item *moved = order[from];
+    if (from < to)
+        memmove(order + from, order + from + 1, (size_t)(to - from) * sizeof *order);
+    else
+        memmove(order + to + 1, order + to, (size_t)(from - to) * sizeof *order);
+    order[to] = moved;
+}
+
 /* Lets the first buffer that ends too high go before all that are not live at the peak; false if
  * there is none or it is live there itself. */
 static bool let_go_first(placer *p, size_t most)
@@ -42,9 +53,7 @@ static bool let_go_first(placer *p, size_t most)
         to++;
     if (high == p->n_placed || to == high)
         return false;
-    item *moved = p->order[high];
-    memmove(p->order + to + 1, p->order + to, (size_t)(high - to) * sizeof *p->order);
-    p->order[to] = moved;
+    move(p->order, high, to);
     return true;
 }
 
@@ -104,12 +113,6 @@ static bur_status try_search(placer *p, size_t most, int64_t work, bur_placement
     return BUR_OK;
 }
 
-static int64_t work_of(const patience *has, int32_t count)
-{
-    const int64_t most = has->work_per_buffer * count;
-    return has->work < most ? has->work : most;
-}
-
 /* What is low enough, then halfway between what is too low and what was found. */
 static bur_status search(placer *p, const patience *has, bur_placement *result, size_t *offsets)
 {
@@ -118,7 +121,9 @@ static bur_status search(placer *p, const patience *has, bur_placement *result, 
     try_first_fit(p, most, result, offsets);
     if (result->total_bytes > most)
         try_conflicts(p, most, result, offsets);
-    for (int64_t work = work_of(has, p->count); most < result->total_bytes; work /= 2) {
+    const int64_t most_work = has->work_per_buffer * p->count;
+    for (int64_t work = has->work < most_work ? has->work : most_work; most < result->total_bytes;
+         work /= 2) {
         BUR_TRY(try_search(p, most, work, result, offsets));
         if (result->total_bytes > most)
             low = most;
@@ -129,18 +134,45 @@ static bur_status search(placer *p, const patience *has, bur_placement *result, 
     return BUR_OK;
 }
 
-/* Each order, then orders mixed up: which buffers share a chunk is what matters, and a first fit
- * tells it soon. */
+/* First fit in p->order with one buffer after the other moved to another place in it, at random;
+ * what is worse is taken back. */
+static void climb(placer *p, size_t most, int64_t work, bur_placement *result, size_t *offsets)
+{
+    size_t present = result->total_bytes;
+    for (uint32_t i = 0; work > 0 && result->total_bytes > most; i++) {
+        uint32_t drawn[4];
+        bur_philox(drawn, (uint32_t[]){i, 0, 0, 0}, (uint32_t[]){0, 0});
+        const int32_t from = (int32_t)(drawn[0] % (uint32_t)p->count),
+                      to = (int32_t)(drawn[1] % (uint32_t)p->count);
+        move(p->order, from, to);
+        const size_t total = bur__place_first_fit(p, 0, present + 1);
+        work -= (int64_t)p->n_placed * p->n_placed;
+        if (total > present)
+            move(p->order, to, from);
+        else
+            present = total;
+        keep_lowest(p, total, result, offsets);
+    }
+}
+
+/* The orders, the same mixed up, then the best of them with changes: with buffers nearly as large
+ * as chunks, what counts is which of them share one. */
 static void search_chunks(placer *p, const patience *has, bur_placement *result, size_t *offsets)
 {
     const size_t most = result->lower_bound_bytes + result->lower_bound_bytes / has->near_in_chunks;
-    int64_t work = work_of(has, p->count);
-    for (uint32_t mixed = 0; result->total_bytes > most && work > 0; mixed++)
-        for (int rule = 0; rule < BUR_PLACE_RULES && result->total_bytes > most; rule++) {
-            bur__place_order(p, p->count, (bur_place_rule)rule, mixed);
-            keep_lowest(p, bur__place_first_fit(p, 0, result->total_bytes), result, offsets);
-            work -= (int64_t)p->n_placed * p->n_placed;
-        }
+    int64_t work = has->work_in_chunks;
+    uint32_t best = 0;
+    for (uint32_t k = 0;
+         result->total_bytes > most && (k < BUR_PLACE_RULES || work > has->work_in_chunks / 2);
+         k++) {
+        bur__place_order(p, p->count, k % BUR_PLACE_RULES, k / BUR_PLACE_RULES);
+        const size_t total = bur__place_first_fit(p, 0, result->total_bytes);
+        work -= (int64_t)p->n_placed * p->n_placed;
+        best = total < result->total_bytes ? k : best;
+        keep_lowest(p, total, result, offsets);
+    }
+    bur__place_order(p, p->count, best % BUR_PLACE_RULES, best / BUR_PLACE_RULES);
+    climb(p, most, work, result, offsets);
 }
 
 /* Sums of live bytes by sweeping over the changes at each step. */
