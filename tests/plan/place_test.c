@@ -50,6 +50,25 @@ static void test_plan_place__the_gap_before_the_first_live_buffer_is_used(void *
     bur_context_destroy(context);
 }
 
+/* The first two cannot share a chunk of 128; the third finds room above the first. */
+static void test_plan_place__a_chunk_is_taken_as_far_as_it_is_filled(void **state)
+{
+    (void)state;
+    const bur_interval buffers[] = {{64, 0, 1}, {128, 0, 0}, {64, 1, 1}};
+    bur_context *context = NULL;
+    size_t offsets[3];
+    bur_placement placement;
+    assert_ok(bur_context_create(&context, NULL));
+    assert_ok(
+        bur__place(&placement, context, buffers, 3, ALIGNMENT, 128, BUR_PLACEMENT_QUICK, offsets));
+    assert_int_equal(placement.total_bytes, 192);
+    const bur_interval wide[] = {{128, 0, 0}, {192, 0, 0}, {128, 0, 0}};
+    assert_ok(
+        bur__place(&placement, context, wide, 3, ALIGNMENT, 192, BUR_PLACEMENT_QUICK, offsets));
+    assert_int_equal(placement.total_bytes, 448);
+    bur_context_destroy(context);
+}
+
 static void test_plan_place__sums_beyond_the_address_space_are_refused(void **state)
 {
     (void)state;
