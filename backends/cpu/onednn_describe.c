@@ -220,14 +220,14 @@ static dnnl_status_t create_conv_grad_w(const bur_onednn *dnnl, dnnl_primitive_d
 
 static const struct {
     create_function *create;
-    create_function *hint; /* the forward primitive that a gradient belongs to */
-    dnnl_query_t weights;  /* where its descriptor holds the weights' layout */
+    dnnl_query_t weights; /* where its descriptor holds the weights' layout */
     bool writes_weights;
+    bool is_gradient; /* of the convolution with the same tensors */
 } kinds[BUR_ONEDNN_KINDS] = {
-    [BUR_ONEDNN_MATMUL] = {create_matmul, NULL, dnnl_query_weights_md, false},
-    [BUR_ONEDNN_CONV] = {create_conv, NULL, dnnl_query_weights_md, false},
-    [BUR_ONEDNN_CONV_GRAD_X] = {create_conv_grad_x, create_conv, dnnl_query_weights_md, false},
-    [BUR_ONEDNN_CONV_GRAD_W] = {create_conv_grad_w, create_conv, dnnl_query_diff_weights_md, true},
+    [BUR_ONEDNN_MATMUL] = {create_matmul, dnnl_query_weights_md, false, false},
+    [BUR_ONEDNN_CONV] = {create_conv, dnnl_query_weights_md, false, false},
+    [BUR_ONEDNN_CONV_GRAD_X] = {create_conv_grad_x, dnnl_query_weights_md, false, true},
+    [BUR_ONEDNN_CONV_GRAD_W] = {create_conv_grad_w, dnnl_query_diff_weights_md, true, true},
 };
 
 /* ---- attributes: caller's scratchpad, activation after the sum ---- */
@@ -299,9 +299,9 @@ enum { CACHE_ENTRIES = 256, PAD = 64 /* bytes: a cache line, the alignment of ev
 
 typedef struct entry {
     bur_onednn_problem problem;
-    dnnl_primitive_desc_t main, reorder; /* reorder NULL: the weights stay plain */
-    size_t scratchpad_bytes, weights_bytes;
-    uint64_t used; /* 0: free, else grows with every use */
+    dnnl_primitive_desc_t main;
+    size_t scratchpad_bytes, weights_bytes; /* 0: the weights stay plain */
+    uint64_t used;                          /* 0: free, else grows with every use */
 } entry;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -312,48 +312,59 @@ static void entry_clear(const bur_onednn *dnnl, entry *e)
 {
     if (e->main)
         dnnl->primitive_desc_destroy(e->main);
-    if (e->reorder)
-        dnnl->primitive_desc_destroy(e->reorder);
     memset(e, 0, sizeof *e);
 }
 
-/* Describes the reorder between the caller's weights and the layout that `main` chose, if they
- * differ. */
-static dnnl_status_t describe_reorder(const bur_onednn *dnnl, entry *e, const descriptors *md)
+/* The bytes of the weights in the layout that `main` chose, if it is not the caller's. */
+static void measure_weights(const bur_onednn *dnnl, entry *e, const descriptors *md)
 {
-    const int32_t kind = e->problem.kind;
-    const md_pointer plain = pointer_to(&md->plain_w);
-    const md_pointer chosen = dnnl->primitive_desc_query_md(e->main, kinds[kind].weights, 0);
-    if (dnnl->memory_desc_equal(plain, chosen))
+    const md_pointer chosen =
+        dnnl->primitive_desc_query_md(e->main, kinds[e->problem.kind].weights, 0);
+    if (!dnnl->memory_desc_equal(pointer_to(&md->plain_w), chosen))
+        e->weights_bytes = dnnl->memory_desc_get_size(chosen);
+}
+
+/* The reorder between the caller's weights and the layout that `main` chose, if they differ: only
+ * a kernel that is built needs it. */
+static dnnl_status_t create_reorder(dnnl_primitive_t *out, const bur_onednn *dnnl, const entry *e)
+{
+    if (e->weights_bytes == 0)
         return dnnl_success;
-    e->weights_bytes = dnnl->memory_desc_get_size(chosen);
+    const int32_t kind = e->problem.kind;
+    dnnl_memory_desc_t md = {0};
+    dnnl_primitive_desc_t description = NULL;
+    dnnl_status_t status = describe_tensor(dnnl, &md, &e->problem.w, false);
+    const md_pointer plain = pointer_to(&md),
+                     chosen = dnnl->primitive_desc_query_md(e->main, kinds[kind].weights, 0);
     const md_pointer from = kinds[kind].writes_weights ? chosen : plain;
     const md_pointer to = kinds[kind].writes_weights ? plain : chosen;
-    return dnnl->reorder_primitive_desc_create(&e->reorder, from, dnnl->engine, to, dnnl->engine,
-                                               NULL);
+    if (status == dnnl_success)
+        status = dnnl->reorder_primitive_desc_create(&description, from, dnnl->engine, to,
+                                                     dnnl->engine, NULL);
+    if (status == dnnl_success)
+        status = dnnl->primitive_create(out, description);
+    if (description)
+        dnnl->primitive_desc_destroy(description);
+    md_destroy(dnnl, &md);
+    return status;
 }
 
 static dnnl_status_t describe_main(const bur_onednn *dnnl, entry *e, const descriptors *md,
-                                   const_dnnl_primitive_attr_t attr)
+                                   const_dnnl_primitive_attr_t attr,
+                                   const_dnnl_primitive_desc_t forward)
 {
     const bur_onednn_problem *p = &e->problem;
-    dnnl_primitive_desc_t forward = NULL;
-    dnnl_status_t status = dnnl_success;
-    if (kinds[p->kind].hint)
-        status = kinds[p->kind].hint(dnnl, &forward, p, md, attr, NULL);
-    if (status == dnnl_success)
-        status = kinds[p->kind].create(dnnl, &e->main, p, md, attr, forward);
-    if (forward)
-        dnnl->primitive_desc_destroy(forward);
+    const dnnl_status_t status = kinds[p->kind].create(dnnl, &e->main, p, md, attr, forward);
     if (status != dnnl_success)
         return status;
     const md_pointer scratchpad =
         dnnl->primitive_desc_query_md(e->main, dnnl_query_scratchpad_md, 0);
     e->scratchpad_bytes = scratchpad ? dnnl->memory_desc_get_size(scratchpad) : 0;
+    measure_weights(dnnl, e, md);
     return dnnl_success;
 }
 
-static dnnl_status_t describe(const bur_onednn *dnnl, entry *e)
+static dnnl_status_t describe(const bur_onednn *dnnl, entry *e, const_dnnl_primitive_desc_t forward)
 {
     descriptors md = {0};
     dnnl_primitive_attr_t attr = NULL;
@@ -361,38 +372,55 @@ static dnnl_status_t describe(const bur_onednn *dnnl, entry *e)
     if (status == dnnl_success)
         status = create_attr(dnnl, &attr, &e->problem);
     if (status == dnnl_success)
-        status = describe_main(dnnl, e, &md, attr);
-    if (status == dnnl_success)
-        status = describe_reorder(dnnl, e, &md);
+        status = describe_main(dnnl, e, &md, attr, forward);
     if (attr)
         dnnl->primitive_attr_destroy(attr);
     destroy_tensors(dnnl, &md);
     return status;
 }
 
-/* The entry of a problem, described if it is new, in the place of the one unused for longest. The
- * lock is held. oneDNN splits work and sizes scratch by omp_get_max_threads() at this time. */
-static dnnl_status_t entry_get(entry **out, const bur_onednn *dnnl, const bur_onednn_problem *p)
+static entry *find_entry(const bur_onednn_problem *p)
+{
+    for (entry *e = cache; e < cache + CACHE_ENTRIES; e++)
+        if (e->used && memcmp(&e->problem, p, sizeof *p) == 0)
+            return e;
+    return NULL;
+}
+
+static entry *oldest_entry(void)
 {
     entry *oldest = cache;
-    for (entry *e = cache; e < cache + CACHE_ENTRIES; e++) {
-        if (e->used && memcmp(&e->problem, p, sizeof *p) == 0) {
-            e->used = ++uses;
-            *out = e;
-            return dnnl_success;
-        }
+    for (entry *e = cache; e < cache + CACHE_ENTRIES; e++)
         if (e->used < oldest->used)
             oldest = e;
+    return oldest;
+}
+
+/* The entry of a problem, described if it is new, in the place of the one unused for longest. A
+ * gradient's description takes that of its convolution as a hint, which both gradients share and
+ * often the forward node, too. The lock is held. oneDNN splits work and sizes scratch by
+ * omp_get_max_threads() at this time. */
+static dnnl_status_t entry_get(entry **out, const bur_onednn *dnnl, const bur_onednn_problem *p)
+{
+    entry *e = find_entry(p), *forward = NULL;
+    dnnl_status_t status = dnnl_success;
+    if (e == NULL && kinds[p->kind].is_gradient) {
+        bur_onednn_problem convolution = *p;
+        convolution.kind = BUR_ONEDNN_CONV;
+        status = entry_get(&forward, dnnl, &convolution);
     }
-    entry_clear(dnnl, oldest);
-    oldest->problem = *p;
-    const dnnl_status_t status = describe(dnnl, oldest);
-    if (status != dnnl_success) {
-        entry_clear(dnnl, oldest);
+    if (e == NULL && status == dnnl_success) {
+        e = oldest_entry();
+        entry_clear(dnnl, e);
+        e->problem = *p;
+        status = describe(dnnl, e, forward ? forward->main : NULL);
+        if (status != dnnl_success)
+            entry_clear(dnnl, e);
+    }
+    if (status != dnnl_success)
         return status;
-    }
-    oldest->used = ++uses;
-    *out = oldest;
+    e->used = ++uses;
+    *out = e;
     return dnnl_success;
 }
 
@@ -436,8 +464,8 @@ bur_status bur__onednn_compile(bur_onednn_code *out, const bur_onednn_problem *p
     dnnl_status_t status = entry_get(&e, dnnl, problem);
     if (status == dnnl_success)
         status = dnnl->primitive_create(&code.main, e->main);
-    if (status == dnnl_success && e->reorder)
-        status = dnnl->primitive_create(&code.reorder, e->reorder);
+    if (status == dnnl_success)
+        status = create_reorder(&code.reorder, dnnl, e);
     if (status == dnnl_success) {
         code.scratchpad_bytes = e->scratchpad_bytes;
         code.weights_offset = pad(e->scratchpad_bytes);
