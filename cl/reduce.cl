@@ -28,15 +28,35 @@ kernel void bias_grad_chunks(global const float *dy, ulong dy_at,
     store_all(sum, partial + partial_at + id);
 }
 
+/* The sum over chunks of partial[chunk,c]. */
+inline vec sum_of_chunks(global const float *partial, int columns, int chunks, int c)
+{
+    vec sum = (vec)(0.0f);
+    for (int chunk = 0; chunk < chunks; chunk++)
+        sum += load_all(partial + (ulong)chunk * columns + c);
+    return sum;
+}
+
 /* y[c] = sum over chunks of partial[chunk,c]. */
 kernel void sum_chunks(global const float *partial, ulong partial_at, global float *y, ulong y_at,
                        int columns, int chunks)
 {
     const int c = get_global_id(0) * V;
+    if (c < columns)
+        store_all(sum_of_chunks(partial + partial_at, columns, chunks, c), y + y_at + c);
+}
+
+/* The same and x[c], which may be y's memory; without it in the first micro-batch. */
+kernel void add_chunks(global const float *partial, ulong partial_at, global const float *x,
+                       ulong x_at, global const scalars *step, ulong step_at, global float *y,
+                       ulong y_at, int columns, int chunks)
+{
+    const int c = get_global_id(0) * V;
+    global const scalars *s = (global const scalars *)((global const uint *)step + step_at);
     if (c >= columns)
         return;
-    vec sum = (vec)(0.0f);
-    for (int chunk = 0; chunk < chunks; chunk++)
-        sum += load_all(partial + partial_at + (ulong)chunk * columns + c);
+    vec sum = sum_of_chunks(partial + partial_at, columns, chunks, c);
+    if (s->first_sample != 0)
+        sum += load_all(x + x_at + c);
     store_all(sum, y + y_at + c);
 }

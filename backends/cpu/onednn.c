@@ -1,8 +1,8 @@
 /* The entries of the CPU backend that oneDNN overrides: matrix products and convolutions.
  *
  * Activations stay NHWC and matrices row-major. Convolutions run on weights in a layout of oneDNN's
- * choice: the kernel reorders them into scratch before each run, or their gradient out of it after.
- */
+ * choice: the kernel reorders them into scratch before each run, or their gradient out of it after,
+ * where another reorder adds it to those before. */
 #include <stdio.h>
 #include <string.h>
 
@@ -81,6 +81,7 @@ static const struct conv_role {
     [BUR_OP_conv2d_transpose] = {BUR_ONEDNN_CONV_GRAD_X, -1, 1, 0},
     [BUR_OP_conv2d_grad_x] = {BUR_ONEDNN_CONV_GRAD_X, -1, 1, 0},
     [BUR_OP_conv2d_grad_w] = {BUR_ONEDNN_CONV_GRAD_W, 0, -1, 1},
+    [BUR_OP_conv2d_grad_w_add] = {BUR_ONEDNN_CONV_GRAD_W_ADD, 0, -1, 1},
 };
 
 static const bur_desc *tensor_of(const bur_call *call, int role)
@@ -167,7 +168,7 @@ static bool gathers_beyond(const bur_call *call)
 static bool is_depthwise_line(const bur_call *call)
 {
     const int64_t *w = call->outputs[0].shape.dim, groups = or_one(call->attr->conv2d.groups);
-    return call->op == BUR_OP_conv2d_grad_w && groups > 1 && w[2] == 1 && w[3] == groups &&
+    return conv_roles[call->op].w < 0 && groups > 1 && w[2] == 1 && w[3] == groups &&
            (w[1] == 3 || w[1] == 5);
 }
 
@@ -211,10 +212,7 @@ static void discard(bur_kernel *kernel)
         return;
     if (plan->stream)
         dnnl->stream_destroy(plan->stream);
-    if (plan->code.reorder)
-        dnnl->primitive_destroy(plan->code.reorder);
-    if (plan->code.main)
-        dnnl->primitive_destroy(plan->code.main);
+    bur__onednn_code_clear(&plan->code);
     bur_free(kernel->device->context, plan);
     kernel->plan = NULL;
 }
@@ -278,10 +276,9 @@ static const slot grad_w_slots[SLOTS] = {
     [OUTPUT] = {DNNL_ARG_DIFF_WEIGHTS, dnnl_query_diff_weights_md, 0, true},
 };
 static const slot *const slots[BUR_ONEDNN_KINDS] = {
-    [BUR_ONEDNN_MATMUL] = forward_slots,
-    [BUR_ONEDNN_CONV] = forward_slots,
-    [BUR_ONEDNN_CONV_GRAD_X] = grad_x_slots,
-    [BUR_ONEDNN_CONV_GRAD_W] = grad_w_slots,
+    [BUR_ONEDNN_MATMUL] = forward_slots,         [BUR_ONEDNN_CONV] = forward_slots,
+    [BUR_ONEDNN_CONV_GRAD_X] = grad_x_slots,     [BUR_ONEDNN_CONV_GRAD_W] = grad_w_slots,
+    [BUR_ONEDNN_CONV_GRAD_W_ADD] = grad_w_slots,
 };
 
 typedef struct step {
@@ -341,7 +338,7 @@ static bur_status bind_steps(command_plan *plan, const bur_command *command)
     step *main = &plan->steps[code->reorder && !writes_weights ? 1 : 0];
     main->primitive = code->main;
     for (int i = 0; i < SLOTS; i++) {
-        if (i != OUTPUT && i >= call->n_inputs)
+        if (i != OUTPUT && (i >= call->n_inputs || slot_of[i].argument == 0))
             continue;
         void *address = i == OUTPUT ? command->outputs[0] : command->inputs[i];
         if (slot_of[i].is_weights && code->reorder) {
@@ -373,6 +370,22 @@ static bur_status bind(bur_command *command)
 
 /* ---- run ---- */
 
+/* Whether the result is added to the sum of the micro-batches before, which the reorder does in
+ * place: a result that lies elsewhere begins as that sum. */
+static bool adds(const bur_command *command)
+{
+    const kernel_plan *kernel = command->kernel->plan;
+    if (kernel->code.add == NULL)
+        return false;
+    const bur_scalars *scalars = command->inputs[3];
+    if (scalars->first_sample == 0)
+        return false;
+    if (command->inputs[2] != command->outputs[0])
+        memcpy(command->outputs[0], command->inputs[2],
+               bur_desc_bytes(&command->kernel->call.outputs[0]));
+    return true;
+}
+
 static void run(const bur_command *command, int thread, int threads)
 {
     (void)thread;
@@ -380,9 +393,12 @@ static void run(const bur_command *command, int thread, int threads)
     const bur_onednn *dnnl = bur__onednn();
     const kernel_plan *kernel = command->kernel->plan;
     const command_plan *plan = command->plan;
+    const bool add = adds(command);
     for (int i = 0; i < plan->n_steps; i++) {
         const step *s = &plan->steps[i];
-        if (dnnl->primitive_execute(s->primitive, kernel->stream, s->n_arguments, s->arguments) !=
+        const dnnl_primitive_t primitive =
+            add && s->primitive == kernel->code.reorder ? kernel->code.add : s->primitive;
+        if (dnnl->primitive_execute(primitive, kernel->stream, s->n_arguments, s->arguments) !=
             dnnl_success)
             command->kernel->device->failed = kernel->text;
     }
@@ -409,4 +425,5 @@ const bur_cpu_entry bur__cpu_onednn_entries[BUR_OP_COUNT] = {
     [BUR_OP_conv2d_transpose] = ENTRY("ff>f", supports_conv),
     [BUR_OP_conv2d_grad_x] = ENTRY("ff>f", supports_conv),
     [BUR_OP_conv2d_grad_w] = ENTRY("ff>f", supports_conv),
+    [BUR_OP_conv2d_grad_w_add] = ENTRY("fffs>f", supports_conv),
 };

@@ -27,6 +27,7 @@
     X(primitive_attr_set_scratchpad_mode)                                                          \
     X(post_ops_create)                                                                             \
     X(post_ops_destroy)                                                                            \
+    X(post_ops_append_sum)                                                                         \
     X(post_ops_append_eltwise)                                                                     \
     X(primitive_desc_destroy)                                                                      \
     X(primitive_desc_query)                                                                        \
@@ -77,6 +78,7 @@ typedef enum bur_onednn_kind {
     BUR_ONEDNN_CONV,
     BUR_ONEDNN_CONV_GRAD_X,
     BUR_ONEDNN_CONV_GRAD_W,
+    BUR_ONEDNN_CONV_GRAD_W_ADD, /* to what w holds */
     BUR_ONEDNN_KINDS
 } bur_onednn_kind;
 
@@ -109,12 +111,14 @@ bur_status bur__onednn_scratch(size_t *bytes, const bur_onednn_problem *problem)
 typedef struct bur_onednn_code {
     dnnl_primitive_t main;
     dnnl_primitive_t reorder; /* of the weights, to or from scratch; NULL if they stay plain */
+    dnnl_primitive_t add;     /* of a kind that adds: the reorder that does */
     size_t scratchpad_bytes;
     size_t weights_offset; /* of the reordered weights in scratch */
 } bur_onednn_code;
 
-/* Compiles (milliseconds, unless oneDNN has it in its cache); both primitives are the caller's. */
+/* Compiles (milliseconds, unless oneDNN has it in its cache); to be cleared by the caller. */
 bur_status bur__onednn_compile(bur_onednn_code *out, const bur_onednn_problem *problem);
+void bur__onednn_code_clear(bur_onednn_code *code);
 
 /* Turns a failure of oneDNN into ours; `what` was tried. */
 bur_status bur__onednn_status(dnnl_status_t status, const char *what);

@@ -223,11 +223,14 @@ static const struct {
     dnnl_query_t weights; /* where its descriptor holds the weights' layout */
     bool writes_weights;
     bool is_gradient; /* of the convolution with the same tensors */
+    bool adds;        /* has a reorder that adds to what the result holds */
 } kinds[BUR_ONEDNN_KINDS] = {
-    [BUR_ONEDNN_MATMUL] = {create_matmul, dnnl_query_weights_md, false, false},
-    [BUR_ONEDNN_CONV] = {create_conv, dnnl_query_weights_md, false, false},
-    [BUR_ONEDNN_CONV_GRAD_X] = {create_conv_grad_x, dnnl_query_weights_md, false, true},
-    [BUR_ONEDNN_CONV_GRAD_W] = {create_conv_grad_w, dnnl_query_diff_weights_md, true, true},
+    [BUR_ONEDNN_MATMUL] = {create_matmul, dnnl_query_weights_md, false, false, false},
+    [BUR_ONEDNN_CONV] = {create_conv, dnnl_query_weights_md, false, false, false},
+    [BUR_ONEDNN_CONV_GRAD_X] = {create_conv_grad_x, dnnl_query_weights_md, false, true, false},
+    [BUR_ONEDNN_CONV_GRAD_W] = {create_conv_grad_w, dnnl_query_diff_weights_md, true, true, false},
+    [BUR_ONEDNN_CONV_GRAD_W_ADD] = {create_conv_grad_w, dnnl_query_diff_weights_md, true, true,
+                                    true},
 };
 
 /* ---- attributes: caller's scratchpad, activation after the sum ---- */
@@ -262,6 +265,15 @@ static dnnl_status_t append_eltwise(const bur_onednn *dnnl, dnnl_post_ops_t post
     return dnnl->post_ops_append_eltwise(post, step->kind, first, step->beta);
 #else
     return dnnl->post_ops_append_eltwise(post, 1.0f, step->kind, first, step->beta);
+#endif
+}
+
+static dnnl_status_t append_sum(const bur_onednn *dnnl, dnnl_post_ops_t post)
+{
+#if DNNL_VERSION_MAJOR >= 3
+    return dnnl->post_ops_append_sum(post, 1.0f, 0, dnnl_data_type_undef);
+#else
+    return dnnl->post_ops_append_sum(post, 1.0f);
 #endif
 }
 
@@ -315,18 +327,36 @@ static void entry_clear(const bur_onednn *dnnl, entry *e)
     memset(e, 0, sizeof *e);
 }
 
-/* The bytes of the weights in the layout that `main` chose, if it is not the caller's. */
+/* The bytes of the weights in the layout that `main` chose, if it is not the caller's or `main`
+ * would overwrite what is to be added to. */
 static void measure_weights(const bur_onednn *dnnl, entry *e, const descriptors *md)
 {
     const md_pointer chosen =
         dnnl->primitive_desc_query_md(e->main, kinds[e->problem.kind].weights, 0);
-    if (!dnnl->memory_desc_equal(pointer_to(&md->plain_w), chosen))
+    if (!dnnl->memory_desc_equal(pointer_to(&md->plain_w), chosen) || kinds[e->problem.kind].adds)
         e->weights_bytes = dnnl->memory_desc_get_size(chosen);
 }
 
-/* The reorder between the caller's weights and the layout that `main` chose, if they differ: only
- * a kernel that is built needs it. */
-static dnnl_status_t create_reorder(dnnl_primitive_t *out, const bur_onednn *dnnl, const entry *e)
+/* Attributes of a reorder that adds. */
+static dnnl_status_t create_sum_attr(const bur_onednn *dnnl, dnnl_primitive_attr_t *out)
+{
+    dnnl_post_ops_t post = NULL;
+    dnnl_status_t status = dnnl->primitive_attr_create(out);
+    if (status == dnnl_success)
+        status = dnnl->post_ops_create(&post);
+    if (status == dnnl_success)
+        status = append_sum(dnnl, post);
+    if (status == dnnl_success)
+        status = dnnl->primitive_attr_set_post_ops(*out, post);
+    if (post != NULL)
+        dnnl->post_ops_destroy(post);
+    return status;
+}
+
+/* The reorder between the caller's weights and the layout that `main` chose, if there is one, with
+ * `attr` or NULL: only a kernel that is built needs it. */
+static dnnl_status_t create_reorder(dnnl_primitive_t *out, const bur_onednn *dnnl, const entry *e,
+                                    const_dnnl_primitive_attr_t attr)
 {
     if (e->weights_bytes == 0)
         return dnnl_success;
@@ -340,12 +370,26 @@ static dnnl_status_t create_reorder(dnnl_primitive_t *out, const bur_onednn *dnn
     const md_pointer to = kinds[kind].writes_weights ? plain : chosen;
     if (status == dnnl_success)
         status = dnnl->reorder_primitive_desc_create(&description, from, dnnl->engine, to,
-                                                     dnnl->engine, NULL);
+                                                     dnnl->engine, attr);
     if (status == dnnl_success)
         status = dnnl->primitive_create(out, description);
     if (description)
         dnnl->primitive_desc_destroy(description);
     md_destroy(dnnl, &md);
+    return status;
+}
+
+static dnnl_status_t create_reorders(bur_onednn_code *code, const bur_onednn *dnnl, const entry *e)
+{
+    dnnl_status_t status = create_reorder(&code->reorder, dnnl, e, NULL);
+    if (status != dnnl_success || !kinds[e->problem.kind].adds)
+        return status;
+    dnnl_primitive_attr_t attr = NULL;
+    status = create_sum_attr(dnnl, &attr);
+    if (status == dnnl_success)
+        status = create_reorder(&code->add, dnnl, e, attr);
+    if (attr != NULL)
+        dnnl->primitive_attr_destroy(attr);
     return status;
 }
 
@@ -453,6 +497,15 @@ bur_status bur__onednn_scratch(size_t *bytes, const bur_onednn_problem *problem)
     return bur__onednn_status(status, "the description of a kernel");
 }
 
+void bur__onednn_code_clear(bur_onednn_code *code)
+{
+    const dnnl_primitive_t primitives[] = {code->main, code->reorder, code->add};
+    for (size_t i = 0; i < sizeof primitives / sizeof *primitives; i++)
+        if (primitives[i] != NULL)
+            bur__onednn()->primitive_destroy(primitives[i]);
+    memset(code, 0, sizeof *code);
+}
+
 bur_status bur__onednn_compile(bur_onednn_code *out, const bur_onednn_problem *problem)
 {
     const bur_onednn *dnnl = bur__onednn();
@@ -465,13 +518,13 @@ bur_status bur__onednn_compile(bur_onednn_code *out, const bur_onednn_problem *p
     if (status == dnnl_success)
         status = dnnl->primitive_create(&code.main, e->main);
     if (status == dnnl_success)
-        status = create_reorder(&code.reorder, dnnl, e);
+        status = create_reorders(&code, dnnl, e);
     if (status == dnnl_success) {
         code.scratchpad_bytes = e->scratchpad_bytes;
         code.weights_offset = pad(e->scratchpad_bytes);
         *out = code;
-    } else if (code.main) {
-        dnnl->primitive_destroy(code.main);
+    } else {
+        bur__onednn_code_clear(&code);
     }
     pthread_mutex_unlock(&lock);
     omp_set_num_threads(threads_before);

@@ -199,6 +199,11 @@ bur_status bur__cl_build_sum_chunks(cl_program *out, bur_device_handle *device, 
 bur_status bur__cl_launch_sum_chunks(bur_command *command, cl_program program,
                                      const bur_place *partial, const bur_place *y, int64_t columns,
                                      int64_t chunks);
+/* The same and `sum`, which may lie where y does; without it in the first micro-batch. */
+bur_status bur__cl_launch_add_chunks(bur_command *command, cl_program program,
+                                     const bur_place *partial, const bur_place *sum,
+                                     const bur_place *scalars, const bur_place *y, int64_t columns,
+                                     int64_t chunks);
 
 /* A row of kernels.def. */
 struct bur__cl_row {

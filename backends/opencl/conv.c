@@ -21,14 +21,19 @@ typedef struct tile {
     int64_t vector, vectors, rows;
 } tile;
 
+static bool is_grad_w(bur_op op)
+{
+    return op == BUR_OP_conv2d_grad_w || op == BUR_OP_conv2d_grad_w_add;
+}
+
 static conv conv_of(const bur_call *call)
 {
     const bur_conv2d_attr *attr = &call->attr->conv2d;
     const bur_op op = call->op;
     conv c = {.attr = attr, .source = &call->inputs[0].shape, .target = &call->outputs[0].shape};
-    if (op == BUR_OP_conv2d_grad_w)
+    if (is_grad_w(op))
         c.target = &call->inputs[1].shape;
-    const bur_shape *w = &(op == BUR_OP_conv2d_grad_w ? call->outputs : call->inputs + 1)->shape;
+    const bur_shape *w = &(is_grad_w(op) ? call->outputs : call->inputs + 1)->shape;
     c.kh = w->dim[0];
     c.kw = w->dim[1];
     c.groups = attr->groups > 0 ? attr->groups : 1;
@@ -158,7 +163,7 @@ bur_status bur__cl_bind_conv2d_grad_x(bur_command *command, const bur_kernel *ke
                                           bur__cl_f32(&outputs[0]), bur__cl_float(0.0f)));
 }
 
-/* ---- gradient of w: partial sums over parts of the pixels in scratch ---- */
+/* ---- gradient of w: partial sums over parts of the pixels in scratch, added up ---- */
 
 /* Rows of pixels in the batch. */
 static int64_t lines_of(const conv *c)
@@ -182,11 +187,16 @@ static int64_t splits_of(const bur_device_info *info, const conv *c)
     return bur__cl_max(splits, 1);
 }
 
+static bool has_partial_sums(const bur_call *call, int64_t splits)
+{
+    return splits > 1 || call->op == BUR_OP_conv2d_grad_w_add;
+}
+
 size_t bur__cl_scratch_conv2d_grad_w(const bur_device_info *info, const bur_call *call)
 {
     const conv c = conv_of(call);
     const int64_t splits = splits_of(info, &c);
-    return splits == 1 ? 0 : (size_t)splits * bur_desc_bytes(&call->outputs[0]);
+    return !has_partial_sums(call, splits) ? 0 : (size_t)splits * bur_desc_bytes(&call->outputs[0]);
 }
 
 /* Rows of a tile are channels of one tap where the channels divide, else as even as they come. */
@@ -214,9 +224,10 @@ bur_status bur__cl_build_conv2d_grad_w(bur_kernel *kernel)
              lines_of(&c), splits, bur__cl_divide_up(lines_of(&c), splits),
              uniform ? " -DUNIFORM" : "");
     BUR_TRY(build(kernel, &c, &t, more));
-    return splits == 1 ? BUR_OK
-                       : bur__cl_build_sum_chunks(&kernel->second, kernel->device,
-                                                  bur_desc_count(&kernel->call.outputs[0]));
+    return has_partial_sums(&kernel->call, splits)
+               ? bur__cl_build_sum_chunks(&kernel->second, kernel->device,
+                                          bur_desc_count(&kernel->call.outputs[0]))
+               : BUR_OK;
 }
 
 bur_status bur__cl_bind_conv2d_grad_w(bur_command *command, const bur_kernel *kernel,
@@ -229,12 +240,16 @@ bur_status bur__cl_bind_conv2d_grad_w(bur_command *command, const bur_kernel *ke
     const int64_t splits = splits_of(&kernel->device->info, &c);
     const int64_t items = bur__cl_divide_up(c.kh * c.kw * c.source_group, t.rows) *
                           tiles_of_channels(&c, &t) * splits;
-    const bur_place *sums = splits == 1 ? &outputs[0] : scratch;
+    const int64_t count = bur_desc_count(&kernel->call.outputs[0]);
+    const bool partial = has_partial_sums(&kernel->call, splits);
+    const bur_place *sums = partial ? scratch : &outputs[0];
     BUR_TRY(bur__cl_launch_add(
         command, kernel->program, "conv2d_grad_w", items, local_of(kernel),
         BUR_CL_ARGS(bur__cl_f32(&inputs[0]), bur__cl_f32(&inputs[1]), bur__cl_f32(sums))));
-    if (splits == 1)
-        return BUR_OK;
-    return bur__cl_launch_sum_chunks(command, kernel->second, scratch, &outputs[0],
-                                     bur_desc_count(&kernel->call.outputs[0]), splits);
+    if (kernel->call.op == BUR_OP_conv2d_grad_w_add)
+        return bur__cl_launch_add_chunks(command, kernel->second, scratch, &inputs[2], &inputs[3],
+                                         &outputs[0], count, splits);
+    return partial ? bur__cl_launch_sum_chunks(command, kernel->second, scratch, &outputs[0], count,
+                                               splits)
+                   : BUR_OK;
 }

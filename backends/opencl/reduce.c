@@ -59,6 +59,17 @@ bur_status bur__cl_launch_sum_chunks(bur_command *command, cl_program program,
                                           bur__cl_int(columns), bur__cl_int(chunks)));
 }
 
+bur_status bur__cl_launch_add_chunks(bur_command *command, cl_program program,
+                                     const bur_place *partial, const bur_place *sum,
+                                     const bur_place *scalars, const bur_place *y, int64_t columns,
+                                     int64_t chunks)
+{
+    return bur__cl_launch_add(
+        command, program, "add_chunks", columns / vector_of(command->device, columns), BUR_CL_LOCAL,
+        BUR_CL_ARGS(bur__cl_f32(partial), bur__cl_f32(sum), bur__cl_f32(scalars), bur__cl_f32(y),
+                    bur__cl_int(columns), bur__cl_int(chunks)));
+}
+
 bur_status bur__cl_bind_bias_grad(bur_command *command, const bur_kernel *kernel,
                                   const bur_place *inputs, const bur_place *outputs,
                                   const bur_place *scratch)

@@ -177,9 +177,36 @@ static bur_status list_parameters(update *u)
     return BUR_OK;
 }
 
+/* Counts who reads each value; being a parameter's gradient is one more. */
+static void count_readers(const update *u, int32_t *readers)
+{
+    const bur_graph *graph = u->graph;
+    for (int32_t i = 0; i < graph->n_inputs; i++)
+        readers[graph->inputs[i]]++;
+    for (int32_t k = 0; k < u->count; k++)
+        readers[graph->gradients[u->order[k].parameter]]++;
+}
+
+/* A convolution's gradient that nothing else reads is added to `kept` by the kernel that makes it:
+ * oneDNN's has to move it once more in any case. It does not for matrices, whose products are
+ * slower by more than the row of sums takes. */
+static bur_status add_in_kernel(bur_graph *graph, int32_t kept, int32_t gradient, bool *added)
+{
+    bur_graph_node *node = &graph->nodes[graph->values[gradient].producer];
+    *added = node->op == BUR_OP_conv2d_grad_w;
+    if (!*added)
+        return BUR_OK;
+    const int32_t *from = graph->inputs + node->first_input;
+    const int32_t inputs[] = {from[0], from[1], kept, graph->scalars};
+    node->op = BUR_OP_conv2d_grad_w_add;
+    node->n_inputs = 4;
+    graph->values[gradient].memory = kept;
+    return bur__graph_add_inputs(graph, inputs, 4, &node->first_input);
+}
+
 /* Persistent gradients, to which those of each micro-batch are added as soon as they are complete.
  * The last parameters come first, as their gradients do. */
-static bur_status keep_gradients(update *u)
+static bur_status add_sums(update *u, const int32_t *readers)
 {
     bur_graph *graph = u->graph;
     const bur_attr attr = {.optimizer = {0}};
@@ -191,20 +218,38 @@ static bur_status keep_gradients(update *u)
         const bur_desc desc = graph->values[graph->parameters[parameter]].desc;
         int32_t kept = -1;
         BUR_TRY(bur__graph_add_value(graph, GRAPH_GRADIENT, &desc, &kept));
+        const int32_t gradient = graph->gradients[parameter];
+        bool added = false;
         graph->values[kept].parameter = parameter;
-        if (n == 0)
-            u->inputs[n++] = graph->scalars;
-        u->inputs[n++] = kept;
-        u->inputs[n++] = graph->gradients[parameter];
         graph->gradients[parameter] = kept;
-        bytes += bur_desc_bytes(&desc);
-        if (bytes < LEAST_SUM_BYTES && k > 0)
+        if (readers[gradient] == 1)
+            BUR_TRY(add_in_kernel(graph, kept, gradient, &added));
+        if (!added) {
+            u->inputs[0] = graph->scalars;
+            n = n == 0 ? 1 : n;
+            u->inputs[n++] = kept;
+            u->inputs[n++] = gradient;
+            bytes += bur_desc_bytes(&desc);
+        }
+        if (n == 0 || (bytes < LEAST_SUM_BYTES && k > 0))
             continue;
         BUR_TRY(bur__graph_add_node(graph, BUR_OP_accumulate, &attr, u->inputs, n, 0, NULL));
         bytes = 0;
         n = 0;
     }
     return bur__graph_hoist(graph, first_row);
+}
+
+static bur_status keep_gradients(update *u)
+{
+    bur_context *context = u->graph->context;
+    int32_t *readers = bur_alloc_array(context, (size_t)u->graph->n_values, sizeof *readers);
+    if (readers == NULL)
+        return BUR_E_NOMEM;
+    count_readers(u, readers);
+    const bur_status status = add_sums(u, readers);
+    bur_free(context, readers);
+    return status;
 }
 
 static void mark_gradients(update *u)

@@ -68,7 +68,8 @@ bur_cost bur_cost_conv2d(const bur_call *call)
 /* The same products as forward: dy * (kh * kw * ic / groups). */
 bur_cost bur_cost_conv2d_grad(const bur_call *call)
 {
-    const bool of_weights = call->op == BUR_OP_conv2d_grad_w;
+    const bool of_weights =
+        call->op == BUR_OP_conv2d_grad_w || call->op == BUR_OP_conv2d_grad_w_add;
     const bur_desc *dy = &call->inputs[of_weights ? 1 : 0];
     const int64_t *w = of_weights ? call->outputs[0].shape.dim : call->inputs[1].shape.dim;
     return (bur_cost){2.0 * (double)(w[0] * w[1] * w[2]) * (double)bur_desc_count(dy),

@@ -252,6 +252,16 @@ bur_status bur_infer_loss_value(const bur_call *call, bur_desc *outputs)
     return BUR_OK;
 }
 
+bur_status bur_infer_conv2d_grad_w_add(const bur_call *call, bur_desc *outputs)
+{
+    BUR_TRY(check_floats(call, 0, 3));
+    BUR_TRY(check_scalars(&call->inputs[3]));
+    BUR_TRY(bur_infer_conv2d_grad_w(call, outputs));
+    return bur_shape_equal(&call->inputs[2].shape, &outputs[0].shape)
+               ? BUR_OK
+               : bur_fail(BUR_E_SHAPE, "%s is added to %s", SHAPES(&outputs[0], &call->inputs[2]));
+}
+
 bur_status bur_infer_optimizer(const bur_call *call, bur_desc *outputs)
 {
     (void)outputs;

@@ -64,6 +64,12 @@ static int32_t conv_variant(const bur_call *call, const bur_desc *w)
     return dim[0] * dim[1] == 1 ? ONE_PIXEL : ANY_SIZE;
 }
 
+/* A row that adds to a sum is of the class of the one that does not. */
+static bur_op row_of_class(bur_op op)
+{
+    return op == BUR_OP_conv2d_grad_w_add ? BUR_OP_conv2d_grad_w : op;
+}
+
 static int32_t variant_of(const bur_call *call)
 {
     static const bur_op read_weights[] = {BUR_OP_conv2d, BUR_OP_conv2d_bias_act,
@@ -71,7 +77,8 @@ static int32_t variant_of(const bur_call *call)
     for (size_t i = 0; i < sizeof read_weights / sizeof *read_weights; i++)
         if (call->op == read_weights[i])
             return conv_variant(call, &call->inputs[1]);
-    return call->op == BUR_OP_conv2d_grad_w ? conv_variant(call, &call->outputs[0]) : ANY_SIZE;
+    return row_of_class(call->op) == BUR_OP_conv2d_grad_w ? conv_variant(call, &call->outputs[0])
+                                                          : ANY_SIZE;
 }
 
 /* ---- keys ---- */
@@ -189,7 +196,7 @@ static void count_time(bur_calibration *calibration, const bur_call_time *time, 
 {
     const bur_op op = (bur_op)time->op;
     const double least = least_of(calibration, time->cost);
-    share *const shares[] = {&calibration->classes[op][time->variant],
+    share *const shares[] = {&calibration->classes[row_of_class(op)][time->variant],
                              &calibration->kinds[kind_of(&calibration->limits, op, time->cost)],
                              &calibration->all};
     for (size_t i = 0; i < sizeof shares / sizeof *shares; i++) {
@@ -273,8 +280,9 @@ static const bur_call_time *nearest(const bur_calibration *calibration, const bu
 static double share_of(const bur_calibration *calibration, const bur_call_time *call)
 {
     const bur_op op = (bur_op)call->op;
+    const share *const classes = calibration->classes[row_of_class(op)];
     const share *const shares[] = {
-        &calibration->classes[op][call->variant], &calibration->classes[op][ANY_SIZE],
+        &classes[call->variant], &classes[ANY_SIZE],
         &calibration->kinds[kind_of(&calibration->limits, op, call->cost)], &calibration->all};
     for (size_t i = 0; i < sizeof shares / sizeof *shares; i++)
         if (shares[i]->seconds > 0 && shares[i]->least_s > 0)

@@ -114,7 +114,7 @@ static bool is_onednn(const test_device *device, const bur_call *call)
     const size_t scratch_bytes =
         cpu->scratch(&device->info, call, bur_context_threads(device->context));
     size_t end = 0;
-    bur_place place[5];
+    bur_place place[6];
     for (int32_t i = 0; i < call->n_inputs + call->n_outputs + 1; i++) {
         place[i].offset_bytes = end;
         const int32_t o = i - call->n_inputs;
@@ -125,7 +125,7 @@ static bool is_onednn(const test_device *device, const bur_call *call)
                device->info.align_bytes;
     }
     assert_ok(cpu->buffer_create(&buffer, device->handle, end));
-    for (int i = 0; i < 5; i++)
+    for (int i = 0; i < 6; i++)
         place[i].buffer = buffer;
     assert_ok(cpu->build(&kernel, device->handle, call));
     assert_ok(cpu->bind(&command, kernel, place, place + call->n_inputs,
@@ -270,7 +270,7 @@ static void test_cpu_onednn__agrees_on_every_convolution_of_the_table(void **sta
 {
     (void)state;
     static const bur_op ops[] = {BUR_OP_conv2d, BUR_OP_conv2d_bias_act, BUR_OP_conv2d_grad_x,
-                                 BUR_OP_conv2d_grad_w};
+                                 BUR_OP_conv2d_grad_w, BUR_OP_conv2d_grad_w_add};
     test_device device, portable;
     open_cpu(&device, 3, false);
     open_cpu(&portable, 3, true);

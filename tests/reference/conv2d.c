@@ -87,3 +87,11 @@ void ref_conv2d_grad_w(const bur_call *call, double *const *x, double *const *y)
     visit(TO_W, &call->attr->conv2d, x[0], call->inputs[0].shape.dim, y[0],
           call->outputs[0].shape.dim, x[1], call->inputs[1].shape.dim);
 }
+
+/* the sum of dw and that of (x, dy) */
+void ref_conv2d_grad_w_add(const bur_call *call, double *const *x, double *const *y)
+{
+    ref_conv2d_grad_w(call, x, y);
+    for (int64_t i = 0; i < ref_count(&call->outputs[0]); i++)
+        y[0][i] += ref_scalars(x[3]).first_sample == 0 ? 0 : x[2][i];
+}

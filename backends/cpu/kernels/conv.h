@@ -29,7 +29,7 @@ INLINE bool is_to_x(bur_op op)
 static conv conv_of(const bur_call *call)
 {
     const bur_conv2d_attr *attr = &call->attr->conv2d;
-    const bool to_x = is_to_x(call->op), to_w = call->op == BUR_OP_conv2d_grad_w;
+    const bool to_x = is_to_x(call->op), to_w = is_to_w(call->op);
     const int64_t *x = to_x ? call->outputs[0].shape.dim : call->inputs[0].shape.dim;
     const int64_t *w = to_w ? call->outputs[0].shape.dim : call->inputs[1].shape.dim;
     const int64_t *y = to_x   ? call->inputs[0].shape.dim
@@ -58,7 +58,7 @@ static gemm conv_sizes(bur_op op, const conv *v)
     const int64_t pixels = v->n * v->oh * v->ow, taps = v->kh * v->kw;
     if (is_to_x(op))
         return (gemm){.m = v->n * v->ih * v->iw, .n = v->ic, .k = taps * v->oc};
-    if (op == BUR_OP_conv2d_grad_w)
+    if (is_to_w(op))
         return (gemm){.m = taps * v->ic, .n = v->oc, .k = pixels};
     return (gemm){.m = pixels, .n = v->oc, .k = taps * v->ic};
 }
@@ -429,6 +429,8 @@ static void conv2d_grad_w(const bur_command *command, int thread, int threads)
     g->b = (pack_source){.data = command->inputs[1], .stride = v.oc * v.groups};
     g->c = command->outputs[0];
     g->c_stride = v.oc * v.groups;
+    if (call->op == BUR_OP_conv2d_grad_w_add)
+        g->add = start_from_sum(command, thread, threads);
     multiply_groups(&all, command, thread, threads);
 }
 

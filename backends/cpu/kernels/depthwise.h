@@ -19,6 +19,11 @@ INLINE bool is_depthwise(const conv *v)
     return v->groups > 1 && v->ic == 1 && v->oc == 1 && v->kh * v->kw <= MOST_TAPS;
 }
 
+INLINE bool is_to_w(bur_op op)
+{
+    return op == BUR_OP_conv2d_grad_w || op == BUR_OP_conv2d_grad_w_add;
+}
+
 /* What one pixel sees: a pixel of the other image, and the weights between. */
 typedef struct seen_pixel {
     const float *pixel, *weight;
@@ -202,6 +207,8 @@ static void depthwise_grad_w(const conv *v, const bur_command *command, int thre
             add_row(v, own, x, dy, row % v->oh, c, channels - c);
     }
     team_wait(command, threads);
+    const bur_call *call = &command->kernel->call;
+    const float *before = call->op == BUR_OP_conv2d_grad_w_add ? sum_so_far(command) : NULL;
     float *dw = command->outputs[0];
     const range part = share(count, CACHE_LINE_FLOATS, thread, threads);
     for (int64_t i = part.begin; i < part.end; i += LANES) {
@@ -209,6 +216,8 @@ static void depthwise_grad_w(const conv *v, const bur_command *command, int thre
         vec sum = load_first(partial + i, n);
         for (int t = 1; t < threads; t++)
             sum += load_first(partial + t * pitch + i, n);
+        if (before != NULL)
+            sum += load_first(before + i, n);
         store_first(dw + i, sum, n);
     }
 }
@@ -216,7 +225,7 @@ static void depthwise_grad_w(const conv *v, const bur_command *command, int thre
 static size_t depthwise_scratch(const conv *v, bur_op op, int32_t threads)
 {
     const int64_t pitch = round_up(v->kh * v->kw * v->groups, CACHE_LINE_FLOATS);
-    return op == BUR_OP_conv2d_grad_w ? 4 * (size_t)(pitch * threads) : 0;
+    return is_to_w(op) ? 4 * (size_t)(pitch * threads) : 0;
 }
 
 #endif

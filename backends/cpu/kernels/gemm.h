@@ -191,6 +191,7 @@ static tile_function *const lines_tiles[MR + 1][NV + 1] = {TILE_ROWS(LINES_ROW)}
 typedef struct block {
     range m, n, k;
     float *c;    /* of the whole matrix, or of this block's partial sums */
+    bool add;    /* to what c holds */
     bool finish; /* there are no partial sums to add */
     bool b_in_place;
     float *a_panels, *b_panels;
@@ -295,7 +296,7 @@ static void multiply_block(const gemm *g, const block *own)
                   blocks = steps > KC ? (steps + KC - 1) / KC : 1;
     for (int64_t q = 0; q < blocks; q++) {
         const range k = share(steps, 1, q, blocks);
-        t.add = g->add || q > 0;
+        t.add = own->add || q > 0;
         t.finish = own->finish && q + 1 == blocks;
         multiply_steps(g, own, &t, (range){own->k.begin + k.begin, own->k.begin + k.end});
     }
@@ -381,6 +382,7 @@ static void gemm_work(const gemm *g, grid parts, int32_t worker, float *scratch,
         .n = share(g->n, column_unit(parts, g->n), in_plane % parts.n, parts.n),
         .k = share(g->k, 1, q, parts.k),
         .c = q == 0 ? g->c : partial,
+        .add = g->add && q == 0,
         .finish = parts.k == 1,
         .b_in_place = g->pack_b == pack_columns && few_rows,
         .a_panels = panels,

@@ -4,6 +4,8 @@
 
 #include "vector.h"
 
+#include <string.h>
+
 typedef struct range {
     int64_t begin, end;
 } range;
@@ -22,6 +24,27 @@ enum { CACHE_LINE_FLOATS = 16 };
 INLINE void team_wait(const bur_command *command, int threads)
 {
     bur__cpu_wait(command->kernel->device, threads);
+}
+
+/* What a row (.., .., sum, scalars) adds to: NULL in the first micro-batch. */
+INLINE const float *sum_so_far(const bur_command *command)
+{
+    const bur_scalars *scalars = command->inputs[3];
+    return scalars->first_sample == 0 ? NULL : command->inputs[2];
+}
+
+/* Its result begins as that, where it does not lie there; false if it begins as nothing. */
+static bool start_from_sum(const bur_command *command, int thread, int threads)
+{
+    const float *sum = sum_so_far(command);
+    float *y = command->outputs[0];
+    if (sum == NULL || sum == y)
+        return sum != NULL;
+    const int64_t count = bur_desc_count(&command->kernel->call.outputs[0]);
+    const range own = share(count, CACHE_LINE_FLOATS, thread, threads);
+    memcpy(y + own.begin, sum + own.begin, 4 * (size_t)(own.end - own.begin));
+    team_wait(command, threads);
+    return true;
 }
 
 static size_t no_scratch(const bur_device_info *info, const bur_call *call, int32_t threads)
