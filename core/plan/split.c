@@ -22,13 +22,13 @@ static bur_status may_split(bool *out, const bur_recipe *recipe, const bur_graph
     bur_graph *graph = NULL;
     size_t parameters = 0;
     *out = false;
-    if (room == 0 || options->batch < 2 * LEAST_PART)
+    for (int32_t i = 0; i < bur_recipe_parameter_count(recipe); i++)
+        parameters += bur_desc_bytes(&bur_recipe_parameter_at(recipe, i)->desc);
+    if (room == 0 || parameters > room / LEAST_ROOM_PER_PARAMETERS ||
+        options->batch < 2 * LEAST_PART)
         return BUR_OK;
     BUR_TRY(bur_graph_create(&graph, recipe, options));
-    for (int32_t i = 0; i < graph->n_values; i++)
-        if (graph->values[i].kind == GRAPH_PARAMETER && graph->values[i].memory == i)
-            parameters += bur_desc_bytes(&graph->values[i].desc);
-    *out = !bur_graph_needs_whole_batch(graph) && parameters <= room / LEAST_ROOM_PER_PARAMETERS;
+    *out = !bur_graph_needs_whole_batch(graph);
     bur_graph_destroy(graph);
     return BUR_OK;
 }
