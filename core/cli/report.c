@@ -40,14 +40,15 @@ void cli_levers_text(char *text, size_t size, const bur_run_plan *plan)
 json_t *cli_run_plan_json(const bur_run_plan *plan)
 {
     return json_pack(
-        "{si ss ss sI sI so sI sI sI sI sI ss sb si so}", "schema", 1, "model", plan->model,
+        "{si ss ss sI sI so sI sI sI sI sI so ss sb si so}", "schema", 1, "model", plan->model,
         "device", plan->device, "batch", (json_int_t)plan->batch, "accumulate",
         (json_int_t)plan->accumulate, "recompute", cli_recompute_json(plan->recompute),
         "budget_bytes", (json_int_t)plan->budget_bytes, "peak_bytes", (json_int_t)plan->peak_bytes,
         "device_bytes", (json_int_t)plan->device_bytes, "arena_bytes",
         (json_int_t)plan->arena_bytes, "lower_bound_bytes", (json_int_t)plan->lower_bound_bytes,
-        "binds", plan->binds, "fits", (int)plan->fits, "fallback_nodes", plan->fallback_nodes,
-        "bytes", cli_bytes_json(plan->bytes));
+        "step_s", plan->step_s > 0 ? cli_real(plan->step_s) : json_null(), "binds", plan->binds,
+        "fits", (int)plan->fits, "fallback_nodes", plan->fallback_nodes, "bytes",
+        cli_bytes_json(plan->bytes));
 }
 
 void cli_bytes_text_by_class(char *text, size_t size, const uint64_t *bytes)

@@ -1,6 +1,7 @@
 /* burthen train: plan, train, test, save. */
 #define _POSIX_C_SOURCE 200809L /* sigaction */
 #include "train.h"
+#include "diagnosis.h"
 #include "find.h"
 #include "progress.h"
 #include "remedies.h"
@@ -58,6 +59,8 @@ typedef struct training {
     cli_target target;
     bur_fit_options options;
     char batch_reason[BUR_TEXT_BYTES];
+    int64_t largest;             /* the largest batch that fits as it is */
+    char advice[BUR_TEXT_BYTES]; /* "" if there is none */
     bur_data data;
     bur_trainer *trainer;
     cli_progress progress;
@@ -222,10 +225,15 @@ static int settle_batch(training *t)
         return cli_error_status(status, choice.largest > 0 ? fix : NULL, "cannot plan %s", t->name);
     }
     t->plan = plan;
+    t->largest = choice.largest;
     if (!plan.fits) {
         cli_refuse_plan(&plan, t->target.is_host);
         return cli_remedies(t->app, &t->model, &t->target, &t->options, &plan, choice.largest);
     }
+    status =
+        cli_diagnose_slow(t->advice, sizeof t->advice, &t->target, &t->model, &t->options, &plan);
+    if (status != BUR_OK)
+        return cli_error_status(status, NULL, "cannot plan %s", t->name);
     t->options.accumulate = plan.accumulate;
     t->options.recompute = plan.recompute;
     return CLI_DONE;
@@ -258,6 +266,11 @@ static int prepare(training *t)
     return settle_batch(t);
 }
 
+static json_t *advice_json(const training *t)
+{
+    return t->advice[0] != '\0' ? json_string(t->advice) : json_null();
+}
+
 static int show_plan(training *t)
 {
     static const cli_column columns[] = {
@@ -271,27 +284,45 @@ static int show_plan(training *t)
     if (format == CLI_TABLE) {
         cli_run_plan_text(text, sizeof text, &t->plan, t->target.is_host);
         printf("%s\n  batch %" PRId64 ": %s\n", text, t->plan.batch, t->batch_reason);
+        if (t->advice[0] != '\0')
+            printf("%s\n", t->advice);
         return CLI_DONE;
     }
     json_t *plan = cli_run_plan_json(&t->plan);
+    json_object_set_new(plan, "advice", advice_json(t));
     if (format == CLI_JSON)
         return cli_output(format, plan, "", columns);
     return cli_output(format, json_pack("{s[o]}", "plans", plan), "plans", columns);
 }
 
-/* What the run will go over: samples of each part and steps. */
+/* What the run will go over: samples of each part, steps, and how long they take where a plan knows
+ * it. */
 static void tell_samples(training *t)
 {
     char train[CLI_NUMBER_TEXT], validation[CLI_NUMBER_TEXT], test[CLI_NUMBER_TEXT],
-        steps[CLI_NUMBER_TEXT];
+        steps[CLI_NUMBER_TEXT], seconds[CLI_NUMBER_TEXT], time[CLI_NUMBER_TEXT + 16] = "";
     const int64_t count = cli_train_samples(&t->model, &t->options);
-    const int64_t batch = t->options.batch;
+    const int64_t updates = (count + t->options.batch - 1) / t->options.batch;
+    const double epoch_s = (double)updates * bur_trainer_plan(t->trainer)->step_s;
+    if (epoch_s > 0)
+        snprintf(time, sizeof time, ", planned %s",
+                 cli_seconds_text(seconds, sizeof seconds, epoch_s));
     cli_progress_note(
-        &t->progress, "  %s: %s training, %s validation and %s test samples; %s steps an epoch",
+        &t->progress, "  %s: %s training, %s validation and %s test samples; %s steps an epoch%s",
         t->data_name, cli_integer_text(train, sizeof train, count),
         cli_integer_text(validation, sizeof validation, t->model.train.count - count),
         cli_integer_text(test, sizeof test, t->model.has_test ? t->model.test.count : 0),
-        cli_integer_text(steps, sizeof steps, (count + batch - 1) / batch));
+        cli_integer_text(steps, sizeof steps, updates), time);
+}
+
+/* Memory may have become short since the plan was made. */
+static int refuse_start(training *t, bur_status status)
+{
+    const int code =
+        cli_error_status(status, NULL, "cannot start %s on %s", t->name, t->target.info.name);
+    return status == BUR_E_BUDGET
+               ? cli_remedies(t->app, &t->model, &t->target, &t->options, &t->plan, t->largest)
+               : code;
 }
 
 /* Opens data, device and run folder. */
@@ -309,8 +340,7 @@ static int start(training *t)
     status =
         bur_trainer_create(&t->trainer, t->target.device, t->model.recipe, &t->data, &t->options);
     if (status != BUR_OK)
-        return cli_error_status(status, NULL, "cannot start %s on %s", t->name,
-                                t->target.info.name);
+        return refuse_start(t, status);
     tell_samples(t);
     if (app->options.weights != NULL) {
         status = bur_trainer_load(t->trainer, app->options.weights, false);
@@ -394,13 +424,14 @@ static json_t *result_json(training *t)
     for (int64_t i = 0; i < count; i++)
         json_array_append_new(epochs, cli_epoch_json(&history[i], t->metric));
     bur_device *device = bur_trainer_device(t->trainer);
-    return json_pack("{si ss ss sI sI sI ss so so}", "schema", 1, "run", t->folder.path, "device",
-                     bur_device_describe(device)->name, "batch", (json_int_t)plan->batch,
+    return json_pack("{si ss ss sI sI sI ss so so so}", "schema", 1, "run", t->folder.path,
+                     "device", bur_device_describe(device)->name, "batch", (json_int_t)plan->batch,
                      "planned_peak_bytes", (json_int_t)plan->peak_bytes, "measured_peak_bytes",
                      (json_int_t)cli_measured_peak_bytes(device), "stopped_by",
                      t->fit == BUR_E_STOPPED ? "signal" : "epochs", "epochs", epochs, "test",
                      t->tested ? cli_score_json(t->test_loss, t->test_metric, t->metric)
-                               : json_null());
+                               : json_null(),
+                     "advice", advice_json(t));
 }
 
 #define EPOCH_COLUMNS(metric)                                                                      \
@@ -422,6 +453,8 @@ static int show_result(training *t)
     if (t->tested)
         printf("test loss %.4f  %s %.4f\n", t->test_loss, t->metric, t->test_metric);
     printf("saved in %s\n", t->folder.path);
+    if (t->advice[0] != '\0')
+        printf("%s\n", t->advice);
     return fflush(stdout) == 0 ? CLI_DONE : CLI_FAILED;
 }
 
