@@ -14,7 +14,7 @@ static const float deep_shares[] = {0.5F, 0.4F, 0.3F, 0.2F, 0.1F};
 #define LEAST_KEPT 0.1
 
 /* Between a plan and the start of its run the process grows a little, and a limit leaves as much
- * less: levers that are taken to make a batch fit leave so much. */
+ * less: where levers can, they leave so much. */
 enum { SLACK_BYTES = 1 << 19 };
 
 /* What planning leaves in the heap, at most: it was not yet there when the smallest was named. */
@@ -215,7 +215,7 @@ bur_status bur__fit_levers(bur_run_plan *out, bur_fit_options *options, const bu
         BUR_TRY(find_cached_parts(&best, &f));
     if (!best.plan.fits)
         BUR_TRY(try_plan(&best, &f));
-    if (!best.plan.fits) {
+    if (!best.plan.fits || left_bytes(&best.plan) < SLACK_BYTES) {
         attempt levers = best;
         BUR_TRY(find_levers(&levers, may_recompute, may_split, &f));
         if (levers.plan.fits)
