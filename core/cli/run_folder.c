@@ -21,26 +21,30 @@ static bool exists(const char *path)
 }
 
 /* The hidden name beside `path`: "runs/cnn-1" -> "runs/.cnn-1.partial". */
-static void set_aside(cli_run_folder *folder)
+static void set_aside(cli_run_folder *folder, const char *ending)
 {
     const char *slash = strrchr(folder->path, '/');
     const int head = slash == NULL ? 0 : (int)(slash + 1 - folder->path);
-    snprintf(folder->aside, sizeof folder->aside, "%.*s.%s.partial", head, folder->path,
-             folder->path + head);
+    snprintf(folder->aside, sizeof folder->aside, "%.*s.%s%s", head, folder->path,
+             folder->path + head, ending);
 }
 
+/* The hidden name has the process's number: what a killed run left is not in the way of the next.
+ */
 static bur_status take_given(cli_run_folder *folder, const char *out)
 {
+    char ending[40];
     size_t length = strlen(out);
+    snprintf(ending, sizeof ending, ".%ld.partial", (long)getpid());
     while (length > 1 && out[length - 1] == '/')
         length--;
-    if (length + sizeof "..partial" >= sizeof folder->path)
+    if (length + sizeof ending >= sizeof folder->path)
         return bur_fail(BUR_E_FILE, "the path of the run has %zu bytes, at most %zu are possible",
-                        length, sizeof folder->path - sizeof "..partial");
+                        length, sizeof folder->path - sizeof ending);
     snprintf(folder->path, sizeof folder->path, "%.*s", (int)length, out);
     if (exists(folder->path))
         return bur_fail(BUR_E_FILE, "%s exists", folder->path);
-    set_aside(folder);
+    set_aside(folder, ending);
     if (mkdir(folder->aside, 0777) != 0) {
         const bur_status status = fail_errno("make", folder->aside);
         folder->aside[0] = '\0';
@@ -58,7 +62,7 @@ static bur_status take_number(cli_run_folder *folder, const char *model)
         snprintf(folder->path, sizeof folder->path, "runs/%s-%d", model, number);
         if (exists(folder->path))
             continue;
-        set_aside(folder);
+        set_aside(folder, ".partial");
         if (mkdir(folder->aside, 0777) == 0)
             return BUR_OK;
         if (errno != EEXIST) {

@@ -101,6 +101,25 @@ static void test_cli_train__ctrl_c_saves_and_ends_with_75(void **state)
     leave_folder();
 }
 
+static void test_cli_train__what_a_killed_run_left_is_not_in_the_way(void **state)
+{
+    char left[48];
+    (void)state;
+    enter_folder();
+    const pid_t child =
+        start_program("train mlp data=digits epochs=100000 batch=32 out=mine --device cpu");
+    snprintf(left, sizeof left, ".mine.%ld.partial", (long)child);
+    for (int tenths = 0; tenths < 600 && !path_exists(left); tenths++)
+        nanosleep(&(struct timespec){0, 100000000}, NULL);
+    assert_int_equal(kill(child, SIGKILL), 0);
+    finish_program(&run, child);
+    assert_true(path_exists(left));
+    run_program(&run, "train mlp data=digits samples=40 epochs=1 out=mine --device cpu");
+    assert_int_equal(run.code, 0);
+    assert_true(path_exists("mine/model.safetensors"));
+    leave_folder();
+}
+
 static void test_cli_train__weights_that_do_not_fit_are_refused(void **state)
 {
     (void)state;
