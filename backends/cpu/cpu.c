@@ -165,6 +165,13 @@ static bool generates(const bur_device_info *info, const bur_call *call)
     return entry != NULL && entry->outside;
 }
 
+static void forget(void)
+{
+#ifdef BUR_HAVE_ONEDNN
+    bur__onednn_forget();
+#endif
+}
+
 /* ---- description ---- */
 
 /* The value of the first line "name : value" of a file in /proc; "" if there is none. */
@@ -326,6 +333,7 @@ static const bur_backend cpu = {
     .supports = supports,
     .scratch = scratch,
     .generates = generates,
+    .forget = forget,
     .build = bur__cpu_build,
     .bind = bur__cpu_bind,
     .command_destroy = bur__cpu_command_destroy,

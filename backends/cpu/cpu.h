@@ -123,6 +123,8 @@ bool bur__cpu_is_alone(const bur_cpu_entry *entry, const bur_call *call);
 #ifdef BUR_HAVE_ONEDNN
 /* Entries that oneDNN overrides, [BUR_OP_COUNT]; one with run == NULL is none. */
 extern const bur_cpu_entry bur__cpu_onednn_entries[];
+/* Frees the descriptions of problems that were asked for; kernels stay. */
+void bur__onednn_forget(void);
 /* "oneDNN 2.6.3"; NULL if its library cannot be opened here or has no kernels for this processor,
  * and then no call may reach the entries. */
 const char *bur__cpu_onednn_version(void);

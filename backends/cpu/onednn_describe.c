@@ -468,6 +468,15 @@ static dnnl_status_t entry_get(entry **out, const bur_onednn *dnnl, const bur_on
     return dnnl_success;
 }
 
+void bur__onednn_forget(void)
+{
+    pthread_mutex_lock(&lock);
+    for (entry *e = cache; e < cache + CACHE_ENTRIES; e++)
+        if (e->used)
+            entry_clear(bur__onednn(), e);
+    pthread_mutex_unlock(&lock);
+}
+
 static size_t pad(size_t bytes)
 {
     return (bytes + PAD - 1) / PAD * PAD;

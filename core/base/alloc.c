@@ -5,6 +5,9 @@
 
 #include <stdlib.h>
 #include <string.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 /* Before every block, at its end: what bur_free must know. `start` is what the allocator gave. */
 typedef struct block_header {
@@ -28,6 +31,13 @@ static void default_release(void *user, void *pointer)
 }
 
 const bur_allocator bur__default_allocator = {NULL, default_allocate, default_release};
+
+void bur__heap_trim(void)
+{
+#ifdef __GLIBC__
+    malloc_trim(0);
+#endif
+}
 
 static block_header *header_of(void *pointer)
 {

@@ -26,4 +26,7 @@ struct bur_context {
 
 extern const bur_allocator bur__default_allocator;
 
+/* Gives pages that the C library's heap holds and does not use back to the system, where it can. */
+void bur__heap_trim(void);
+
 #endif

@@ -1,5 +1,6 @@
 /* Plans of runs: the sessions they need, their bytes, their budget. */
 #include "run_plan.h"
+#include "../base/size.h"
 #include "../base/context.h"
 #include "../plan/plan.h"
 
@@ -430,6 +431,9 @@ static runtime runtime_of(bur_context *context, const bur_target *target, size_t
 {
     /* Code that a run is the first to touch: 2 to 3 MiB of the program and oneDNN. */
     const uint64_t unseen_bytes = 4ULL * MIB;
+    /* How many pages a library's code takes differs by some 15 from start to start, with where it
+     * was put: rounded up, plans do not. */
+    const uint64_t steady_bytes = MIB / 2;
     /* The kernel's counts of resident pages lag behind by up to 64 for each thread. */
     const uint64_t thread_bytes = MIB / 4;
     const uint64_t live = bur_context_memory(context).live_bytes;
@@ -439,6 +443,7 @@ static runtime runtime_of(bur_context *context, const bur_target *target, size_t
         bur_host_memory host = {0};
         const uint64_t now = bur_host_memory_read(&host) == BUR_OK ? host.resident_bytes : 0;
         own = now > live ? now - live : 16ULL * MIB;
+        own = bur_size_align(own, steady_bytes);
         atomic_store(&context->runtime_bytes, own);
     }
     return (runtime){own + held,

@@ -1,5 +1,6 @@
 /* Trainers: from data and recipe to bound sessions. */
 #include "trainer.h"
+#include "../base/context.h"
 #include "../run/session.h"
 
 #include <inttypes.h>
@@ -36,14 +37,27 @@ static bur_status refuse(bur_trainer *trainer, const bur_target *target, const b
         largest);
 }
 
-/* Plans the sessions on the trainer's device and refuses what does not fit. */
+static void forget_plans(const bur_target *target, const bur_target *fallback)
+{
+    const bur_backend *const backends[] = {target->backend, fallback->backend};
+    for (size_t i = 0; i < sizeof backends / sizeof *backends; i++)
+        if (backends[i]->forget != NULL)
+            backends[i]->forget();
+    bur__heap_trim();
+}
+
+/* Plans the sessions on the trainer's device and refuses what does not fit. What planning took,
+ * this and the caller's, is given back before the budget is read and before the run takes its
+ * memory. */
 static bur_status make_plan(bur_trainer *trainer, const bur_dataset_info *train)
 {
     bur_device *cpu = NULL;
     BUR_TRY(bur_device_open(&cpu, trainer->context, "cpu"));
     const bur_target target = bur_device_target(trainer->device), fallback = bur_device_target(cpu);
+    forget_plans(&target, &fallback);
     BUR_TRY(bur__fit_levers(&trainer->plan, &trainer->options, trainer->recipe, &target, &fallback,
                             train, test_info(trainer)));
+    forget_plans(&target, &fallback);
     BUR_TRY(bur__run_sessions_plan(&trainer->sessions, trainer->recipe, &target, &fallback, train,
                                    test_info(trainer), &trainer->options));
     BUR_TRY(bur__run_plan_sum(&trainer->plan, &trainer->sessions, trainer->recipe, &target, train,

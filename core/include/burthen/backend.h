@@ -109,6 +109,10 @@ typedef struct bur_backend {
     /** Whether a library generates the call's kernel, in host memory; a pure function. NULL: none. */
     bool (*generates)(const bur_device_info *info, const bur_call *call);
 
+    /** Frees what is kept for questions about calls, megabytes after many plans; asked again, it is
+     * found again. NULL: nothing is kept. */
+    void (*forget)(void);
+
     /** Chooses the algorithm and compiles; kernels are cached by signature in the device and freed
      * with it, so the caller borrows *out. */
     bur_status (*build)(bur_kernel **out, bur_device_handle *device, const bur_call *call);
