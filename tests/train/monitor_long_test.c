@@ -74,17 +74,22 @@ typedef struct scene {
     bur_recipe *recipe;
     bur_data data;
     bur_trainer *trainer;
-    uint64_t left_bytes; /* what the group is left after each epoch, beyond what it uses */
+    uint64_t left_bytes; /* what the group is left after each epoch, beyond what it uses and
+                            cannot give back */
     uint64_t planned_bytes, last_limit_bytes;
     int64_t accumulate;
     int downs, epochs;
     bool shrinks_when_planned;
 } scene;
 
-/* The limit that leaves so much; the kernel refuses one below what is used. */
+/* The limit that leaves so much; the kernel takes pages of files back for it, and refuses one below
+ * what is used otherwise. */
 static void shrink(scene *s)
 {
-    const uint64_t limit = read_number(s->group, s->group->usage) + s->left_bytes;
+    bur_host_memory host = {0};
+    assert_ok(bur_host_memory_read(&host));
+    const uint64_t limit =
+        read_number(s->group, s->group->limit) - host.available_bytes + s->left_bytes;
     if (write_number(s->group, s->group->limit, limit))
         s->last_limit_bytes = limit;
 }
