@@ -454,7 +454,7 @@ static int show_result(training *t)
         printf("test loss %.4f  %s %.4f\n", t->test_loss, t->metric, t->test_metric);
     printf("saved in %s\n", t->folder.path);
     if (t->advice[0] != '\0')
-        printf("%s\n", t->advice);
+        cli_progress_note(&t->progress, "%s", t->advice);
     return fflush(stdout) == 0 ? CLI_DONE : CLI_FAILED;
 }
 
