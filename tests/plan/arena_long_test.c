@@ -5,6 +5,7 @@
  * BURTHEN_LONG_FRACTION=N takes every Nth of these plans. */
 #include "test.h"
 
+#include "support/model.h"
 #include "support/run.h"
 
 #include <stdio.h>
@@ -22,19 +23,16 @@ static double plan_one(bur_device *device, const char *model, int64_t batch, flo
                                        .optimizer = bur_optimizer_default(BUR_ADAM),
                                        .recompute = share};
     bur_context *context = bur_device_context(device);
-    bur_recipe *recipe = NULL;
-    bur_graph *graph = NULL;
+    test_zoo zoo;
     bur_plan *plan = NULL;
-    assert_ok(bur_zoo_create(&recipe, context, model, NULL));
-    assert_ok(bur_graph_create(&graph, recipe, &options));
-    assert_ok(bur_plan_create(&plan, graph, &target, NULL));
+    test_zoo_open(&zoo, context, model, &options);
+    assert_ok(bur_plan_create(&plan, zoo.graph, &target, NULL));
     const bur_plan_summary *s = bur_plan_get_summary(plan);
     const double ratio = (double)s->arena_bytes / (double)s->lower_bound_bytes;
     printf("%-18s %-16s %5d %9.0f%% %11zu %11zu %8.5f\n", model, bur_device_describe(device)->name,
            (int)batch, 100 * (double)share, s->arena_bytes, s->lower_bound_bytes, ratio);
     bur_plan_destroy(plan);
-    bur_graph_destroy(graph);
-    bur_recipe_destroy(recipe);
+    test_zoo_close(&zoo);
     return ratio;
 }
 

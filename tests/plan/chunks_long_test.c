@@ -8,6 +8,7 @@
 #include "test.h"
 
 #include "support/chunk_bound.h"
+#include "support/model.h"
 #include "support/run.h"
 
 #include "core/base/size.h"
@@ -51,17 +52,15 @@ static bool check_one(bur_device *device, const char *model, int64_t batch, floa
                                        .early_update = true,
                                        .recompute = share};
     bur_context *context = bur_device_context(device);
-    bur_recipe *recipe = NULL;
-    bur_graph *graph = NULL;
+    test_zoo zoo;
     bur_plan *whole = NULL, *plan = NULL;
-    assert_ok(bur_zoo_create(&recipe, context, model, NULL));
-    assert_ok(bur_graph_create(&graph, recipe, &options));
-    assert_ok(bur_plan_create(&whole, graph, &target, NULL));
+    test_zoo_open(&zoo, context, model, &options);
+    assert_ok(bur_plan_create(&whole, zoo.graph, &target, NULL));
     const size_t bound = bur_plan_get_summary(whole)->lower_bound_bytes,
                  quarter = bur_size_align((bound + CHUNKS - 1) / CHUNKS, target.info->align_bytes),
                  largest = bur__plan_largest_buffer(whole, BUR_REGION_ARENA);
     target.arena_chunk_bytes = quarter > largest ? quarter : largest;
-    assert_ok(bur_plan_create(&plan, graph, &target, NULL));
+    assert_ok(bur_plan_create(&plan, zoo.graph, &target, NULL));
     const size_t arena = bur_plan_get_summary(plan)->arena_bytes;
     const double ratio = (double)arena / (double)bound;
     const bool near = ratio <= most_over, proved = !near && is_proved(context, plan);
@@ -72,8 +71,7 @@ static bool check_one(bur_device *device, const char *model, int64_t batch, floa
                     : "  too much");
     bur_plan_destroy(plan);
     bur_plan_destroy(whole);
-    bur_graph_destroy(graph);
-    bur_recipe_destroy(recipe);
+    test_zoo_close(&zoo);
     return near || proved;
 }
 

@@ -12,25 +12,16 @@
 
 enum { SETS = 10000 };
 
-static void place_random(size_t chunk_bytes)
-{
-    bur_context *context = NULL;
-    assert_ok(bur_context_create(&context, NULL));
-    for (uint32_t seed = 0; seed < SETS; seed += (uint32_t)test_long_fraction())
-        test_place_random(context, seed, chunk_bytes);
-    bur_context_destroy(context);
-}
-
 static void test_plan_place_long__no_two_buffers_of_10000_sets_overlap(void **state)
 {
     (void)state;
-    place_random(0);
+    test_place_random(SETS, (uint32_t)test_long_fraction(), 0);
 }
 
 static void test_plan_place_long__no_buffer_of_10000_sets_crosses_a_chunk(void **state)
 {
     (void)state;
-    place_random(8192);
+    test_place_random(SETS, (uint32_t)test_long_fraction(), 8192);
 }
 
 enum { N_COUNTS = 5, N_SEEDS = 6, CUTS = N_COUNTS * 2 * N_SEEDS };

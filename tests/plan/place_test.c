@@ -12,25 +12,28 @@ static int by_value(const void *left, const void *right)
     return (a > b) - (a < b);
 }
 
-static void place_random(size_t chunk_bytes)
-{
-    bur_context *context = NULL;
-    assert_ok(bur_context_create(&context, NULL));
-    for (uint32_t seed = 0; seed < 500; seed++)
-        test_place_random(context, seed, chunk_bytes);
-    bur_context_destroy(context);
-}
-
 static void test_plan_place__live_values_never_overlap(void **state)
 {
     (void)state;
-    place_random(0);
+    test_place_random(500, 1, 0);
 }
 
 static void test_plan_place__no_buffer_crosses_a_chunk(void **state)
 {
     (void)state;
-    place_random(8192);
+    test_place_random(500, 1, 8192);
+}
+
+/* Three buffers, in chunks of so many bytes (0: in one piece). */
+static bur_status place_three(bur_placement *out, const bur_interval buffers[3], size_t chunk_bytes)
+{
+    bur_context *context = NULL;
+    size_t offsets[3];
+    assert_ok(bur_context_create(&context, NULL));
+    const bur_status status =
+        bur__place(out, context, buffers, 3, ALIGNMENT, chunk_bytes, BUR_PLACEMENT_QUICK, offsets);
+    bur_context_destroy(context);
+    return status;
 }
 
 /* C must go below B, where A has died: a first fit that only looks behind live buffers needs 256.
@@ -39,15 +42,10 @@ static void test_plan_place__the_gap_before_the_first_live_buffer_is_used(void *
 {
     (void)state;
     const bur_interval buffers[] = {{128, 0, 1}, {64, 1, 2}, {64, 2, 3}};
-    bur_context *context = NULL;
-    size_t offsets[3];
     bur_placement placement;
-    assert_ok(bur_context_create(&context, NULL));
-    assert_ok(
-        bur__place(&placement, context, buffers, 3, ALIGNMENT, 0, BUR_PLACEMENT_QUICK, offsets));
+    assert_ok(place_three(&placement, buffers, 0));
     assert_int_equal(placement.total_bytes, 192);
     assert_int_equal(placement.lower_bound_bytes, 192);
-    bur_context_destroy(context);
 }
 
 /* The first two cannot share a chunk of 128; the third finds room above the first. */
@@ -55,18 +53,12 @@ static void test_plan_place__a_chunk_is_taken_as_far_as_it_is_filled(void **stat
 {
     (void)state;
     const bur_interval buffers[] = {{64, 0, 1}, {128, 0, 0}, {64, 1, 1}};
-    bur_context *context = NULL;
-    size_t offsets[3];
-    bur_placement placement;
-    assert_ok(bur_context_create(&context, NULL));
-    assert_ok(
-        bur__place(&placement, context, buffers, 3, ALIGNMENT, 128, BUR_PLACEMENT_QUICK, offsets));
-    assert_int_equal(placement.total_bytes, 192);
     const bur_interval wide[] = {{128, 0, 0}, {192, 0, 0}, {128, 0, 0}};
-    assert_ok(
-        bur__place(&placement, context, wide, 3, ALIGNMENT, 192, BUR_PLACEMENT_QUICK, offsets));
+    bur_placement placement;
+    assert_ok(place_three(&placement, buffers, 128));
+    assert_int_equal(placement.total_bytes, 192);
+    assert_ok(place_three(&placement, wide, 192));
     assert_int_equal(placement.total_bytes, 448);
-    bur_context_destroy(context);
 }
 
 static void test_plan_place__sums_beyond_the_address_space_are_refused(void **state)
@@ -74,13 +66,8 @@ static void test_plan_place__sums_beyond_the_address_space_are_refused(void **st
     (void)state;
     const bur_interval buffers[] = {
         {SIZE_MAX / 2, 0, 1}, {SIZE_MAX / 2, 0, 1}, {SIZE_MAX / 2, 0, 1}};
-    bur_context *context = NULL;
-    size_t offsets[3];
     bur_placement placement;
-    assert_ok(bur_context_create(&context, NULL));
-    assert_status(BUR_E_RANGE, bur__place(&placement, context, buffers, 3, ALIGNMENT, 0,
-                                          BUR_PLACEMENT_QUICK, offsets));
-    bur_context_destroy(context);
+    assert_status(BUR_E_RANGE, place_three(&placement, buffers, 0));
 }
 
 static void test_plan_place__cut_rectangles_come_within_0_15_by_default(void **state)

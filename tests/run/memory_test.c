@@ -2,6 +2,7 @@
 
 #include "run/session.h"
 #include "support/bound.h"
+#include "support/model.h"
 #include "support/opened.h"
 
 enum { STEPS = 3 };
@@ -83,8 +84,7 @@ static void test_run_memory__the_highest_byte_touched_is_the_end_of_the_plan(voi
     test_opened_destroy(&opened);
 }
 
-/* The arena of a training step of `model`; hundreds of buffers are placed by rule, not by search.
- */
+/* The arena of a training step of `model`. */
 static void check_arena(bur_device *device, bur_context *context, const char *model, int64_t batch,
                         bool accumulates)
 {
@@ -93,12 +93,10 @@ static void check_arena(bur_device *device, bur_context *context, const char *mo
                                        .loss = BUR_LOSS_CROSS_ENTROPY,
                                        .optimizer = bur_optimizer_default(BUR_ADAM),
                                        .accumulate = accumulates};
-    bur_recipe *recipe = NULL;
-    bur_graph *graph = NULL;
+    test_zoo zoo;
     bur_plan *plan = NULL;
-    assert_ok(bur_zoo_create(&recipe, context, model, NULL));
-    assert_ok(bur_graph_create(&graph, recipe, &options));
-    assert_ok(bur_plan_create(&plan, graph, &target, NULL));
+    test_zoo_open(&zoo, context, model, &options);
+    assert_ok(bur_plan_create(&plan, zoo.graph, &target, NULL));
     const bur_plan_summary *s = bur_plan_get_summary(plan);
     size_t sum = 0;
     for (int c = 0; c < BUR_BYTE_CLASS_COUNT; c++)
@@ -110,8 +108,7 @@ static void check_arena(bur_device *device, bur_context *context, const char *mo
         fail_msg("%s, batch %d on %s: %zu bytes, %zu would do", model, (int)batch,
                  target.info->name, s->arena_bytes, s->lower_bound_bytes);
     bur_plan_destroy(plan);
-    bur_graph_destroy(graph);
-    bur_recipe_destroy(recipe);
+    test_zoo_close(&zoo);
 }
 
 static void test_run_memory__arenas_are_at_their_lower_bound(void **state)

@@ -21,6 +21,20 @@ bur_recipe *test_sequential(bur_context *context, const bur_shape *sample, const
     return recipe;
 }
 
+void test_zoo_open(test_zoo *zoo, bur_context *context, const char *model,
+                   const bur_graph_options *options)
+{
+    *zoo = (test_zoo){.recipe = NULL};
+    assert_ok(bur_zoo_create(&zoo->recipe, context, model, NULL));
+    assert_ok(bur_graph_create(&zoo->graph, zoo->recipe, options));
+}
+
+void test_zoo_close(test_zoo *zoo)
+{
+    bur_graph_destroy(zoo->graph);
+    bur_recipe_destroy(zoo->recipe);
+}
+
 bur_recipe *test_linear(bur_context *context, int64_t features)
 {
     const bur_zoo_options options = {

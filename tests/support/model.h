@@ -11,6 +11,16 @@ bur_status test_put(bur_recipe *recipe, bur_layer layer, bur_ref *value);
 bur_recipe *test_sequential(bur_context *context, const bur_shape *sample, const bur_layer *layers,
                             size_t n_layers);
 
+/* The graph of a model of the zoo, of its default shape. */
+typedef struct test_zoo {
+    bur_recipe *recipe;
+    bur_graph *graph;
+} test_zoo;
+
+void test_zoo_open(test_zoo *zoo, bur_context *context, const char *model,
+                   const bur_graph_options *options);
+void test_zoo_close(test_zoo *zoo);
+
 /* y = x w + b of so many features, and rows of numbers for it: x, and the value of each. */
 bur_recipe *test_linear(bur_context *context, int64_t features);
 bur_dataset *test_rows(bur_context *context, int64_t count, int64_t features, const float *x,

@@ -107,7 +107,7 @@ double test_place_cut(bur_context *context, int32_t count, int32_t steps, uint32
     return (double)placement.total_bytes / (double)placement.lower_bound_bytes;
 }
 
-void test_place_random(bur_context *context, uint32_t seed, size_t chunk_bytes)
+static void place_set(bur_context *context, uint32_t seed, size_t chunk_bytes)
 {
     generator g = {seed, 0};
     bur_interval buffers[MOST];
@@ -127,4 +127,13 @@ void test_place_random(bur_context *context, uint32_t seed, size_t chunk_bytes)
     assert_true(placement.total_bytes >= placement.lower_bound_bytes);
     assert_true(placement.total_bytes <= sum);
     assert_memory_equal(offsets, again, (size_t)count * sizeof *offsets);
+}
+
+void test_place_random(uint32_t sets, uint32_t every, size_t chunk_bytes)
+{
+    bur_context *context = NULL;
+    assert_ok(bur_context_create(&context, NULL));
+    for (uint32_t seed = 0; seed < sets; seed += every)
+        place_set(context, seed, chunk_bytes);
+    bur_context_destroy(context);
 }

@@ -6,9 +6,10 @@
 
 enum { TEST_PLACE_ALIGNMENT = 64 };
 
-/* Places up to 64 random buffers of up to 5000 bytes twice: no two that are live at once overlap,
- * none crosses a multiple of chunk_bytes (0: no chunks), and offsets repeat. */
-void test_place_random(bur_context *context, uint32_t seed, size_t chunk_bytes);
+/* Of so many sets every `every`th: up to 64 random buffers of up to 5000 bytes are placed twice: no
+ * two that are live at once overlap, none crosses a multiple of chunk_bytes (0: no chunks), and
+ * offsets repeat. */
+void test_place_random(uint32_t sets, uint32_t every, size_t chunk_bytes);
 
 /* Cuts a rectangle of `steps` by 20,000 at random into `count` buffers, at most 200, forgets their
  * offsets and places them: the arena over the rectangle, which is the optimum. */
