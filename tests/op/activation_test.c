@@ -68,7 +68,7 @@ static void test_op_activation__far_from_zero_values_and_slopes_are_their_limits
     test_opened_destroy(&opened);
 }
 
-/* A run that diverges must show it in its loss. */
+/* A run that diverges must show it in its loss. Low bits of a NaN are free. */
 static void test_op_activation__a_nan_stays(void **state)
 {
     (void)state;
@@ -76,7 +76,8 @@ static void test_op_activation__a_nan_stays(void **state)
         BUR_OP_relu, BUR_OP_leaky_relu, BUR_OP_tanh,       BUR_OP_sigmoid,     BUR_OP_relu6,
         BUR_OP_elu,  BUR_OP_selu,       BUR_OP_softplus,   BUR_OP_silu,        BUR_OP_gelu,
         BUR_OP_mish, BUR_OP_gelu_tanh,  BUR_OP_hard_swish, BUR_OP_hard_sigmoid};
-    static const float x[N] = {1, NAN, 3, 4, 5, 6};
+    float x[N] = {1, NAN, 3, 4, 5, 6};
+    memcpy(&x[4], &(const uint32_t){0x7fc000f0}, sizeof *x);
     test_opened opened;
     test_opened_create(&opened);
     for (int32_t d = 0; d < opened.count; d++)
@@ -84,7 +85,7 @@ static void test_op_activation__a_nan_stays(void **state)
             float y[N];
             apply(opened.devices[d], ops[i], x, y);
             for (int j = 0; j < N; j++)
-                if ((isnan(y[j]) != 0) != (j == 1))
+                if ((isnan(y[j]) != 0) != (isnan(x[j]) != 0))
                     fail_msg("%s of %g is %g", bur_op_get(ops[i])->name, (double)x[j],
                              (double)y[j]);
         }

@@ -5,7 +5,6 @@
 #include "team.h"
 #include "vector.h"
 
-typedef uint32_t uvec __attribute__((vector_size(LANES * 4)));
 typedef uint64_t wide_uvec __attribute__((vector_size(LANES * 4)));
 
 /* The 64-bit products of the even lanes (the low halves of 64-bit lanes). */

@@ -7,7 +7,8 @@
 
 #include <burthen/op.h>
 
-/* exp x = 2^n (1 + q) for -87.3 < x < 88.3; beyond, as at the nearer end. q is NaN where x is.
+/* exp x = 2^n (1 + q) for -87.3 < x < 88.3; beyond, as at the nearer end. q is NaN where x is;
+ * the low bits of a NaN, which a row's rest may hold, would overflow but for unsigned numbers.
  * x = n ln 2 + r, |r| <= ln 2 / 2; adding 1.5 * 2^23 rounds to the integer n in the low bits.
  * Source: Cephes expf (S. L. Moshier), its polynomial and split of ln 2. */
 INLINE vec exponential_parts(vec x, vec *power)
@@ -22,7 +23,7 @@ INLINE vec exponential_parts(vec x, vec *power)
     p = p * r + 4.1665795894e-2f;
     p = p * r + 1.6666665459e-1f;
     p = p * r + 5.0000001201e-1f;
-    *power = (vec)(((ivec)shifted << 23) + 0x3f800000); /* 2^n */
+    *power = (vec)(((uvec)shifted << 23) + 0x3f800000u); /* 2^n */
     return p * (r * r) + r;
 }
 

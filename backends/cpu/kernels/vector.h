@@ -21,6 +21,7 @@
 
 typedef float vec __attribute__((vector_size(LANES * 4)));
 typedef int32_t ivec __attribute__((vector_size(LANES * 4)));
+typedef uint32_t uvec __attribute__((vector_size(LANES * 4)));
 typedef float vec_memory __attribute__((vector_size(LANES * 4), aligned(4), may_alias));
 typedef float vec4 __attribute__((vector_size(16)));
 typedef float vec4_memory __attribute__((vector_size(16), aligned(4), may_alias));
