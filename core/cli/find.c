@@ -1,4 +1,4 @@
-/* batch=find: doubling by plan, with measured steps at each size. */
+/* batch=find, batch=usual: doubling by plan, with measured steps at each size. */
 #include "find.h"
 #include "output.h"
 #include "verify.h"
@@ -6,10 +6,21 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-/* Less than this is no gain; and so many sizes without one end the search: a size may be slow for a
- * reason of its own. */
+/* Sizes from `first` to `last`, each twice the one before. */
+typedef struct search {
+    int64_t first, last;
+    bool pays; /* begins lower where the first does not fit, ends where larger ones are no faster */
+} search;
+
+static const search searches[CLI_BATCH_SEARCHES + 1] = {
+    [-CLI_BATCH_FIND] = {4, INT64_MAX, true},
+    [-CLI_BATCH_USUAL] = {16, 256, false},
+};
+
+/* Less than this is no gain; and so many sizes without one end a search that is to pay: a size may
+ * be slow for a reason of its own. */
 static const double least_gain = 1.03;
-enum { FIRST = 4, WITHOUT_GAIN = 2 };
+enum { WITHOUT_GAIN = 2 };
 
 static bur_status plan_of(bur_run_plan *out, const cli_target *target, const cli_model *model,
                           const bur_fit_options *options, int64_t batch)
@@ -50,26 +61,37 @@ static void tell_end(cli_found *out, const char *end)
                  cli_number_text(speed, sizeof speed, best), end);
 }
 
-bur_status cli_batch_find(cli_found *out, const cli_app *app, const cli_target *target,
-                          const cli_model *model, const bur_fit_options *options)
+/* The first size that fits, into *batch and its plan; the least there is if none does. */
+static bur_status plan_first(bur_run_plan *out, int64_t *batch, const search *s,
+                             const cli_target *target, const cli_model *model,
+                             const bur_fit_options *options)
 {
+    BUR_TRY(plan_of(out, target, model, options, *batch));
+    while (s->pays && !out->fits && *batch > 1 && options->accumulate <= 1) {
+        *batch /= 2;
+        BUR_TRY(plan_of(out, target, model, options, *batch));
+    }
+    return BUR_OK;
+}
+
+bur_status cli_batch_find(cli_found *out, const cli_app *app, const cli_target *target,
+                          const cli_model *model, const bur_fit_options *options, int64_t which)
+{
+    const search *s = &searches[-which];
     const int64_t samples = cli_train_samples(model, options);
-    const int64_t first = options->accumulate > FIRST ? options->accumulate : FIRST;
+    const int64_t first = options->accumulate > s->first ? options->accumulate : s->first;
     char end[320] = "that is as far as it goes";
     double best = 0;
     int32_t without_gain = 0;
     *out = (cli_found){.count = 0};
-    for (int64_t batch = first; out->count < CLI_MOST_FOUND; batch *= 2) {
+    for (int64_t batch = first; batch <= s->last && out->count < CLI_MOST_FOUND; batch *= 2) {
         cli_found_row *row = &out->rows[out->count];
         if (batch > samples) {
             snprintf(end, sizeof end, "there are %" PRId64 " samples", samples);
             break;
         }
-        BUR_TRY(plan_of(&row->plan, target, model, options, batch));
-        while (out->count == 0 && !row->plan.fits && batch > 1 && options->accumulate <= 1) {
-            batch /= 2;
-            BUR_TRY(plan_of(&row->plan, target, model, options, batch));
-        }
+        BUR_TRY(out->count == 0 ? plan_first(&row->plan, &batch, s, target, model, options)
+                                : plan_of(&row->plan, target, model, options, batch));
         if (!row->plan.fits) {
             snprintf(end, sizeof end, "batch=%" PRId64 " does not fit (%s)", batch,
                      row->plan.binds);
@@ -83,7 +105,7 @@ bur_status cli_batch_find(cli_found *out, const cli_app *app, const cli_target *
             best = row->samples_per_s;
             out->batch = batch;
         }
-        if (without_gain == WITHOUT_GAIN) {
+        if (s->pays && without_gain == WITHOUT_GAIN) {
             snprintf(end, sizeof end, "larger ones were no faster");
             break;
         }

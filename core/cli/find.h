@@ -1,4 +1,4 @@
-/* find.h: batch=find, the batch size by measured speed. */
+/* find.h: batch=find and batch=usual, the batch size by measured speed. */
 #ifndef BUR_CLI_FIND_H
 #define BUR_CLI_FIND_H
 
@@ -21,11 +21,11 @@ typedef struct cli_found {
     char reason[BUR_TEXT_BYTES]; /* why this batch, and why the doubling ended */
 } cli_found;
 
-/* Doubles the batch from 4 on (or the largest below it that fits) as long as its plan fits, there
- * are samples for it and the speed still grows, and measures a few steps of each in a process of
- * its own. Nothing is found out by running out of memory: what the plan refuses is not started.
- * `options->batch` is not read. */
+/* Doubles the batch as long as its plan fits and there are samples for it, and measures a few steps
+ * of each in a process of its own. CLI_BATCH_FIND: from 4 on (or the largest below it that fits) as
+ * long as the speed still grows. CLI_BATCH_USUAL: from 16 to 256. Nothing is found out by running
+ * out of memory: what the plan refuses is not started. `options->batch` is not read. */
 bur_status cli_batch_find(cli_found *out, const cli_app *app, const cli_target *target,
-                          const cli_model *model, const bur_fit_options *options);
+                          const cli_model *model, const bur_fit_options *options, int64_t which);
 
 #endif

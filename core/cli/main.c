@@ -30,7 +30,8 @@ static const char plan_help[] =
     "in a process of its own: the peak and the seconds that were planned stand beside those "
     "measured.\n"
     "batch=find doubles the batch as long as the plan fits and the speed grows, measures each and\n"
-    "takes the fastest; it never finds out by running out of memory.\n";
+    "takes the fastest; it never finds out by running out of memory. batch=usual does so with 16,\n"
+    "32, 64, 128 and 256.\n";
 static const char verify_help[] =
     "Trains two steps of one batch size, evaluates and saves, as 'train' does, and shows the peak "
     "and\n"

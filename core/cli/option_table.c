@@ -9,7 +9,7 @@ static const char *const switches[] = {"on", "off", NULL};
 static const char *const offers[] = {"off", "on", NULL};
 static const char *const presets[] = {"none", "laptop-16", "laptop-32", NULL};
 static const char *const automatic[] = {"auto", NULL};
-static const char *const batches[] = {"auto", "find", NULL};
+static const char *const batches[] = {"auto", "find", "usual", NULL};
 static const char *const shares[] = {"auto", "off", NULL};
 static const char *const losses[] = {
     [BUR_LOSS_NONE] = "auto",   [BUR_LOSS_CROSS_ENTROPY] = "cross_entropy",
@@ -82,11 +82,11 @@ const cli_option cli_option_table[] = {
     /* how it is trained */
     {"batch", 0, KEY, CLI_TYPE_INTEGER, "N|auto", "auto", 1, MANY, automatic, CLI_VERB_EVAL, FIELD(batch),
      "samples that are judged at once"},
-    {"batch", 0, KEY, CLI_TYPE_INTEGER, "N|auto|find", "auto", 1, MANY, batches, TRAINS, FIELD(batch),
+    {"batch", 0, KEY, CLI_TYPE_INTEGER, "N|auto|find|usual", "auto", 1, MANY, batches, TRAINS, FIELD(batch),
      "samples per update of the weights. A small batch (16, 32) updates often, takes little memory "
      "and wanders; a large one (256) updates seldom, follows the overall trend steadily and takes more memory. "
      "auto takes what suits the memory there is; find doubles the batch while it fits and gets faster, measures "
-     "each, shows them and takes the fastest"},
+     "each, shows them and takes the fastest; usual does so with 16, 32, 64, 128 and 256"},
     {"budget", 0, KEY, CLI_TYPE_SIZE, "SIZE", NULL, 1048576, 1125899906842624.0, NULL, TRAINS, FIELD(budget_bytes),
      "bytes that the run may use (4GiB), instead of what the computer or the device has left"},
     {"preset", 0, KEY, CLI_TYPE_CHOICE, "NAME", "none", 0, 0, presets, TRAINS, FIELD(preset),

@@ -28,7 +28,10 @@ typedef enum cli_progress_mode {
     CLI_PROGRESS_NONE,
 } cli_progress_mode;
 
-enum { CLI_MAX_WORDS = 16, CLI_MAX_NUMBERS = 1024, CLI_BATCH_FIND = -1 };
+enum { CLI_MAX_WORDS = 16, CLI_MAX_NUMBERS = 1024 };
+
+/* Batches that are searched for, as less than 0 in the order of the table's words. */
+enum { CLI_BATCH_FIND = -1, CLI_BATCH_USUAL = -2, CLI_BATCH_SEARCHES = 2 };
 
 /* What "0.5,1,2" says. */
 typedef struct cli_numbers {
@@ -52,7 +55,7 @@ typedef struct cli_options {
     bur_shape input;
     int64_t classes, length, samples, depth, epochs, accumulate, threads, seed;
     int64_t warmup, decay_epochs;
-    int64_t batch; /* 0 auto, CLI_BATCH_FIND */
+    int64_t batch; /* 0 auto, CLI_BATCH_FIND, CLI_BATCH_USUAL */
     double learning_rate, decay, momentum, dropout, width, validation_split;
     double l1, l2, weight_decay, clip_norm, clip_value, ema;
     double recompute; /* 0 auto, 1 off, else the share that is kept */

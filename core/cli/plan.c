@@ -40,7 +40,7 @@ typedef struct planner {
     cli_model model;
     cli_target target;
     bur_fit_options options;
-    bool finds; /* batch=find: rows are those that were measured */
+    int64_t search; /* CLI_BATCH_FIND ...: rows are those that were measured; 0: none */
     cli_batch_choice choice;
     int64_t recommended_accumulate;
     float recommended_recompute;
@@ -185,11 +185,11 @@ static bur_status verify_rows(json_t *rows, planner *p)
     return BUR_OK;
 }
 
-/* batch=find: the sizes that were measured; the fastest is recommended. */
+/* The sizes that were measured; the fastest is recommended. */
 static bur_status find_rows(json_t *rows, planner *p)
 {
     cli_found found;
-    BUR_TRY(cli_batch_find(&found, p->app, &p->target, &p->model, &p->options));
+    BUR_TRY(cli_batch_find(&found, p->app, &p->target, &p->model, &p->options, p->search));
     p->choice.batch = found.batch;
     snprintf(p->choice.reason, sizeof p->choice.reason, "%s", found.reason);
     for (int32_t i = 0; i < found.count; i++) {
@@ -337,7 +337,7 @@ static void warn_of_heavy_model(const planner *p)
 static bur_status plan_rows(json_t *rows, planner *p)
 {
     BUR_TRY(cli_batch_choose(&p->choice, &p->target, &p->model, &p->options));
-    if (p->finds)
+    if (p->search != 0)
         return find_rows(rows, p);
     BUR_TRY(add_rows(rows, p));
     return p->app->options.verify ? verify_rows(rows, p) : BUR_OK;
@@ -353,8 +353,8 @@ static int run_plan(planner *p, cli_app *app)
         code = cli_target_open(&p->target, app);
     if (code != CLI_DONE)
         return code;
-    p->finds = p->options.batch == CLI_BATCH_FIND;
-    if (p->finds)
+    p->search = p->options.batch < 0 ? p->options.batch : 0;
+    if (p->search != 0)
         p->options.batch = 0;
     if (bur_device_calibration(&p->options.calibration, p->target.device) != BUR_OK)
         p->options.calibration = NULL;

@@ -170,14 +170,16 @@ static bur_status on_event(void *user, bur_event event, const void *data)
     return BUR_OK;
 }
 
-/* batch=find: shows what was measured and takes the fastest. */
+/* A search: shows what was measured and takes the fastest. */
 static int find_batch(training *t)
 {
     cli_found found;
     char plan[CLI_NUMBER_TEXT], peak[CLI_NUMBER_TEXT], step[CLI_NUMBER_TEXT],
         speed[CLI_NUMBER_TEXT];
+    const int64_t which = t->options.batch;
     t->options.batch = 0;
-    const bur_status status = cli_batch_find(&found, t->app, &t->target, &t->model, &t->options);
+    const bur_status status =
+        cli_batch_find(&found, t->app, &t->target, &t->model, &t->options, which);
     if (status != BUR_OK)
         return cli_error_status(status, NULL, "cannot find a batch for %s", t->name);
     if (found.batch == 0)
@@ -203,7 +205,7 @@ static int settle_batch(training *t)
     cli_batch_choice choice;
     bur_run_plan plan = {0};
     char fix[96];
-    const bool finds = t->options.batch == CLI_BATCH_FIND;
+    const bool finds = t->options.batch < 0;
     const int code = finds ? find_batch(t) : CLI_DONE;
     if (code != CLI_DONE)
         return code;

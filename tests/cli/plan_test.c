@@ -246,6 +246,39 @@ static void test_cli_plan__find_doubles_within_the_plan_and_takes_the_fastest_me
     leave_folder();
 }
 
+/* S-013: exactly these, as far as there are samples. */
+static void test_cli_plan__usual_measures_16_to_256_and_no_other(void **state)
+{
+    static const int usual[] = {16, 32, 64, 128, 256};
+    static const struct {
+        int samples, count;
+        const char *end;
+    } cases[] = {{1000, 5, "that is as far as it goes"}, {100, 3, "there are 100 samples"}};
+    char line[256];
+    (void)state;
+    enter_folder();
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        snprintf(line, sizeof line,
+                 "plan mlp hidden=16 data=random samples=%d batch=usual --device cpu --json",
+                 cases[c].samples);
+        json_t *found = run_json(&run, line);
+        const json_t *rows = json_object_get(found, "rows"),
+                     *recommended = json_object_get(found, "recommended");
+        bool is_one_of_them = false;
+        assert_int_equal(json_array_size(rows), cases[c].count);
+        for (int i = 0; i < cases[c].count; i++) {
+            const json_t *row = json_array_get(rows, (size_t)i);
+            assert_true(number_at(row, "batch") == usual[i]);
+            assert_true(number_at(row, "measured_step_s") > 0);
+            is_one_of_them |= number_at(recommended, "batch") == usual[i];
+        }
+        assert_true(is_one_of_them);
+        assert_contains(json_string_value(json_object_get(recommended, "binds")), cases[c].end);
+        json_decref(found);
+    }
+    leave_folder();
+}
+
 static void test_cli_plan__train_with_batch_find_trains_with_the_fastest(void **state)
 {
     (void)state;

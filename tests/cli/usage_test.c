@@ -120,7 +120,8 @@ static void test_cli_usage__every_listed_verb_has_help(void **state)
 static void test_cli_usage__help_tells_what_batch_rate_epochs_and_optimizer_mean(void **state)
 {
     static const char *const claims[] = {
-        "batch=N|auto|find       samples per update of the weights",
+        "batch=N|auto|find|usual",
+        "samples per update of the weights",
         "updates often",
         "steadily",
         "lr=X                    learning rate: how far one update moves the weights",
