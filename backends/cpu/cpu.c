@@ -158,11 +158,12 @@ static size_t scratch(const bur_device_info *info, const bur_call *call, int32_t
     return entry->scratch(info, call, bur__cpu_is_alone(entry, call) ? 1 : threads);
 }
 
-static bool generates(const bur_device_info *info, const bur_call *call)
+static bur_generated generates(const bur_device_info *info, const bur_call *call, int32_t threads)
 {
     char reason[BUR_TEXT_BYTES];
     const bur_cpu_entry *entry = bur__cpu_entry(info, call, reason);
-    return entry != NULL && entry->outside;
+    return entry == NULL || entry->generates == NULL ? BUR_GENERATED_NOTHING
+                                                     : entry->generates(call, threads);
 }
 
 static void forget(void)
@@ -330,6 +331,7 @@ static const bur_backend cpu = {
     .map = buffer_map,
     .kernel_bytes = 70 << 10, /* oneDNN's code and descriptors: 60 KiB in the mean of a model */
     .command_bytes = 8 << 10,
+    .shared_bytes = 7 << 19, /* oneDNN's products: 3 MiB of code for convolutions that go by them */
     .supports = supports,
     .scratch = scratch,
     .generates = generates,

@@ -22,6 +22,8 @@ typedef struct bur_cpu_entry {
     bool (*supports)(const bur_device_info *info, const bur_call *call, char *reason);
     /* Bytes needed while it runs with at most `threads` threads; a pure function. */
     size_t (*scratch)(const bur_device_info *info, const bur_call *call, int32_t threads);
+    /* What a library generates for it, NULL: nothing; a pure function. */
+    bur_generated (*generates)(const bur_call *call, int32_t threads);
     /* Chooses and prepares: may set kernel->plan, which discard frees. */
     bur_status (*build)(bur_kernel *kernel);
     void (*discard)(bur_kernel *kernel);

@@ -192,8 +192,16 @@ static size_t scratch(const bur_device_info *info, const bur_call *call, int32_t
 {
     (void)info;
     const bur_onednn_problem p = problem_of(call, threads);
-    size_t bytes = 0;
-    return bur__onednn_scratch(&bytes, &p) == BUR_OK ? bytes : 0;
+    bur_onednn_needs needs = {0};
+    return bur__onednn_describe(&needs, &p) == BUR_OK ? needs.scratch_bytes : 0;
+}
+
+static bur_generated generates(const bur_call *call, int32_t threads)
+{
+    const bur_onednn_problem p = problem_of(call, threads);
+    bur_onednn_needs needs = {0};
+    return bur__onednn_describe(&needs, &p) == BUR_OK && needs.by_products ? BUR_GENERATED_SHARED
+                                                                           : BUR_GENERATED_KERNEL;
 }
 
 /* ---- build ---- */
@@ -412,9 +420,9 @@ static const char *text(const bur_command *command)
 
 #define ENTRY(types_, supports_)                                                                   \
     {                                                                                              \
-        .types = (types_), .supports = (supports_), .scratch = scratch, .build = build,            \
-        .discard = discard, .bind = bind, .unbind = unbind, .run = run, .text = text,              \
-        .outside = true,                                                                           \
+        .types = (types_), .supports = (supports_), .scratch = scratch, .generates = generates,    \
+        .build = build, .discard = discard, .bind = bind, .unbind = unbind, .run = run,            \
+        .text = text, .outside = true,                                                             \
     }
 
 const bur_cpu_entry bur__cpu_onednn_entries[BUR_OP_COUNT] = {

@@ -103,9 +103,14 @@ typedef struct bur_onednn_problem {
     int64_t stride[2], dilation[2], pad_begin[2], pad_end[2]; /* y, x; dilation 0 is dense */
 } bur_onednn_problem;
 
-/* Scratch bytes: oneDNN's scratchpad at 0, then the weights in the layout that the kernel wants.
- * BUR_E_UNSUPPORTED, BUR_E_NOMEM. */
-bur_status bur__onednn_scratch(size_t *bytes, const bur_onednn_problem *problem);
+/* What a problem's kernel will take. */
+typedef struct bur_onednn_needs {
+    size_t scratch_bytes; /* the scratchpad at 0, then weights in the layout that it wants */
+    bool by_products;     /* it goes by oneDNN's general products, whose code is generated once */
+} bur_onednn_needs;
+
+/* BUR_E_UNSUPPORTED, BUR_E_NOMEM. */
+bur_status bur__onednn_describe(bur_onednn_needs *out, const bur_onednn_problem *problem);
 
 /* What a problem was compiled to. */
 typedef struct bur_onednn_code {

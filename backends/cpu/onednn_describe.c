@@ -313,7 +313,8 @@ typedef struct entry {
     bur_onednn_problem problem;
     dnnl_primitive_desc_t main;
     size_t scratchpad_bytes, weights_bytes; /* 0: the weights stay plain */
-    uint64_t used;                          /* 0: free, else grows with every use */
+    bool by_products;
+    uint64_t used; /* 0: free, else grows with every use */
 } entry;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -393,6 +394,15 @@ static dnnl_status_t create_reorders(bur_onednn_code *code, const bur_onednn *dn
     return status;
 }
 
+/* As implementations are named: "x64:gemm:jit". */
+static bool goes_by_products(const bur_onednn *dnnl, const_dnnl_primitive_desc_t main)
+{
+    const char *name = NULL;
+    return dnnl->primitive_desc_query(main, dnnl_query_impl_info_str, 0, (void *)&name) ==
+               dnnl_success &&
+           strstr(name, "gemm") != NULL;
+}
+
 static dnnl_status_t describe_main(const bur_onednn *dnnl, entry *e, const descriptors *md,
                                    const_dnnl_primitive_attr_t attr,
                                    const_dnnl_primitive_desc_t forward)
@@ -404,6 +414,7 @@ static dnnl_status_t describe_main(const bur_onednn *dnnl, entry *e, const descr
     const md_pointer scratchpad =
         dnnl->primitive_desc_query_md(e->main, dnnl_query_scratchpad_md, 0);
     e->scratchpad_bytes = scratchpad ? dnnl->memory_desc_get_size(scratchpad) : 0;
+    e->by_products = goes_by_products(dnnl, e->main);
     measure_weights(dnnl, e, md);
     return dnnl_success;
 }
@@ -491,7 +502,7 @@ bur_status bur__onednn_status(dnnl_status_t status, const char *what)
     return bur_fail(BUR_E_UNSUPPORTED, "oneDNN: %s failed with status %d", what, (int)status);
 }
 
-bur_status bur__onednn_scratch(size_t *bytes, const bur_onednn_problem *problem)
+bur_status bur__onednn_describe(bur_onednn_needs *out, const bur_onednn_problem *problem)
 {
     const bur_onednn *dnnl = bur__onednn();
     const int threads_before = omp_get_max_threads();
@@ -500,7 +511,7 @@ bur_status bur__onednn_scratch(size_t *bytes, const bur_onednn_problem *problem)
     entry *e = NULL;
     const dnnl_status_t status = entry_get(&e, dnnl, problem);
     if (status == dnnl_success)
-        *bytes = pad(e->scratchpad_bytes) + pad(e->weights_bytes);
+        *out = (bur_onednn_needs){pad(e->scratchpad_bytes) + pad(e->weights_bytes), e->by_products};
     pthread_mutex_unlock(&lock);
     omp_set_num_threads(threads_before);
     return bur__onednn_status(status, "the description of a kernel");

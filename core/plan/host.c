@@ -306,6 +306,7 @@ bur_status bur__host_memory_read_at(bur_host_memory *out, const char *root)
     for (int i = 0; i < HIERARCHY_COUNT; i++)
         read_hierarchy(&limit, &left, &hierarchies[i], root);
     const uint64_t resident = find_kilobytes(root, process, "VmRSS");
+    const uint64_t of_files = find_kilobytes(root, process, "RssFile");
     const uint64_t peak = find_kilobytes(root, process, "VmHWM");
     const uint64_t usable = smaller(total, limit),
                    unused = smaller(usable, smaller(available, left));
@@ -319,6 +320,7 @@ bur_status bur__host_memory_read_at(bur_host_memory *out, const char *root)
         .ram_available_bytes = available,
         .left_bytes = left,
         .resident_bytes = resident,
+        .resident_file_bytes = of_files,
         .peak_bytes = peak > resident ? peak : resident, /* VmHWM lags behind by some pages */
     };
     return BUR_OK;

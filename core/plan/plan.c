@@ -134,15 +134,26 @@ static bur_status add_host_node(bur_plan *plan, int32_t index, const bur_call *c
     return BUR_OK;
 }
 
-static bool is_generated(const bur_plan *plan, const bur_call *call)
+/* Calls whose kernels a library generates: the code is kept. */
+typedef struct generated {
+    uint64_t *keys; /* of the calls */
+    int32_t count;
+    bool shared;
+} generated;
+
+static void note_generated(generated *all, const bur_plan *plan, const bur_call *call)
 {
-    const bur_backend *backend = plan->target.backend;
-    return backend->generates != NULL && backend->generates(plan->target.info, call);
+    const bur_target *target = &plan->target;
+    if (target->backend->generates == NULL)
+        return;
+    const bur_generated what = target->backend->generates(target->info, call, target->threads);
+    if (what == BUR_GENERATED_NOTHING)
+        return;
+    all->keys[all->count++] = bur_call_time_of(call, 0).key;
+    all->shared |= what == BUR_GENERATED_SHARED;
 }
 
-/* `keys` takes that of a call whose kernel is generated: the code is kept. */
-static bur_status add_node(bur_plan *plan, int32_t index, const bur_call *call, uint64_t *keys,
-                           int32_t *n_keys)
+static bur_status add_node(bur_plan *plan, int32_t index, const bur_call *call, generated *all)
 {
     char reason[BUR_TEXT_BYTES] = "";
     if (bur_op_get(call->op)->flags & BUR_OP_VIEW)
@@ -162,8 +173,7 @@ static bur_status add_node(bur_plan *plan, int32_t index, const bur_call *call, 
                          .update = plan->graph->nodes[index].update};
     const size_t scratch =
         plan->target.backend->scratch(plan->target.info, call, plan->target.threads);
-    if (is_generated(plan, call))
-        keys[(*n_keys)++] = bur_call_time_of(call, 0).key;
+    note_generated(all, plan, call);
     if (scratch > 0) {
         BUR_TRY(add_buffer(plan, BUR_REGION_ARENA, BUR_BYTES_WORKSPACE, scratch, index, index,
                            &run.scratch));
@@ -177,33 +187,36 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* What kernels and commands of calls with these keys keep: equal calls share a kernel. */
-static size_t code_bytes(const bur_backend *backend, uint64_t *keys, int32_t count)
+/* What kernels and commands of these calls keep: equal calls share a kernel. */
+static size_t code_bytes(const bur_backend *backend, const generated *all)
 {
     size_t distinct = 0;
-    qsort(keys, (size_t)count, sizeof *keys, by_value);
-    for (int32_t i = 0; i < count; i++)
-        distinct += i == 0 || keys[i] != keys[i - 1];
-    return distinct * backend->kernel_bytes + (size_t)count * backend->command_bytes;
+    qsort(all->keys, (size_t)all->count, sizeof *all->keys, by_value);
+    for (int32_t i = 0; i < all->count; i++)
+        distinct += i == 0 || all->keys[i] != all->keys[i - 1];
+    return distinct * backend->kernel_bytes + (size_t)all->count * backend->command_bytes;
 }
 
 static bur_status add_nodes(bur_plan *plan)
 {
     const bur_graph *graph = plan->graph;
-    int32_t most = 1, n_keys = 0;
+    int32_t most = 1;
     for (int32_t i = 0; i < graph->n_nodes; i++)
         most = graph->nodes[i].n_inputs > most ? graph->nodes[i].n_inputs : most;
     bur_desc *inputs = bur_alloc_array(plan->context, (size_t)most, sizeof *inputs);
-    uint64_t *keys = bur_alloc_array(plan->context, (size_t)graph->n_nodes + 1, sizeof *keys);
-    bur_status status = inputs == NULL || keys == NULL ? BUR_E_NOMEM : BUR_OK;
+    generated all = {.count = 0};
+    all.keys = bur_alloc_array(plan->context, (size_t)graph->n_nodes + 1, sizeof *all.keys);
+    bur_status status = inputs == NULL || all.keys == NULL ? BUR_E_NOMEM : BUR_OK;
     for (int32_t i = 0; i < graph->n_nodes && status == BUR_OK; i++) {
         bur_desc outputs[BUR_MAX_OUTPUTS];
         const bur_call call = bur__graph_call(graph, i, inputs, outputs);
-        status = add_node(plan, i, &call, keys, &n_keys);
+        status = add_node(plan, i, &call, &all);
     }
     if (status == BUR_OK)
-        plan->summary.code_bytes = code_bytes(plan->target.backend, keys, n_keys);
-    bur_free(plan->context, keys);
+        plan->summary.code_bytes = code_bytes(plan->target.backend, &all);
+    if (all.shared)
+        plan->summary.shared_code_bytes = plan->target.backend->shared_bytes;
+    bur_free(plan->context, all.keys);
     bur_free(plan->context, inputs);
     return status;
 }

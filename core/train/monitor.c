@@ -23,9 +23,12 @@ static double mib(uint64_t bytes)
 
 /* What the process may be large with so much of the RAM left to others: less than it is now where
  * they have less. */
-static uint64_t budget_bytes(const bur_host_memory *host, uint64_t reserve_bytes, bool *by_limit)
+static uint64_t budget_bytes(const bur_host_memory *host, const bur_run_plan *present,
+                             uint64_t reserve_bytes, bool *by_limit)
 {
-    const uint64_t most = host->resident_bytes + bur_host_free_bytes(host, reserve_bytes, by_limit);
+    const uint64_t free_bytes = bur_host_free_bytes(host, reserve_bytes, by_limit);
+    const uint64_t unseen = *by_limit ? bur__run_plan_unseen_bytes(host, present->file_bytes) : 0;
+    const uint64_t most = host->resident_bytes + free_bytes + unseen;
     const uint64_t missing = !*by_limit && host->ram_available_bytes < reserve_bytes
                                  ? reserve_bytes - host->ram_available_bytes
                                  : 0;
@@ -41,10 +44,10 @@ static void check_budget(shortage *out, const bur_trainer *trainer, bool is_host
                    reserve = bur_host_reserve_bytes(host->ram_bytes),
                    needed = present->peak_bytes - (is_host ? 0 : present->device_bytes);
     bool by_limit = false;
-    if (needed <= (given > 0 ? given : budget_bytes(host, reserve / 2, &by_limit)))
+    if (needed <= (given > 0 ? given : budget_bytes(host, present, reserve / 2, &by_limit)))
         return;
     out->is_short = true;
-    out->goal_bytes = given > 0 ? given : budget_bytes(host, reserve, &by_limit);
+    out->goal_bytes = given > 0 ? given : budget_bytes(host, present, reserve, &by_limit);
     snprintf(out->why, sizeof out->why, "%s now leaves %.1f MiB to a run of %.1f MiB",
              given > 0  ? "the given budget"
              : by_limit ? "the memory limit (cgroup)"

@@ -326,7 +326,7 @@ static void sum_regions(bur_run_plan *out, const bur_run_sessions *sessions)
     const size_t arena = shared_bytes(sessions, BUR_REGION_ARENA),
                  persistent = shared_bytes(sessions, BUR_REGION_PERSISTENT),
                  host = shared_bytes(sessions, BUR_REGION_HOST);
-    size_t most = 0, known = 0, code = 0;
+    size_t most = 0, known = 0, code = 0, shared = 0;
     const bur_plan_summary *largest = NULL;
     for (int32_t i = 0; i < sessions->count; i++) {
         const bur_plan_summary *s = bur_plan_get_summary(sessions->list[i].plan);
@@ -335,6 +335,7 @@ static void sum_regions(bur_run_plan *out, const bur_run_sessions *sessions)
             out->lower_bound_bytes = s->lower_bound_bytes;
         }
         code += s->code_bytes;
+        shared = s->shared_code_bytes > shared ? s->shared_code_bytes : shared;
         if (largest == NULL || s->total_bytes > largest->total_bytes)
             largest = s;
         const double again = bur_graph_recomputed_share(sessions->list[i].graph);
@@ -346,7 +347,7 @@ static void sum_regions(bur_run_plan *out, const bur_run_sessions *sessions)
         known += largest->bytes[c];
     }
     out->bytes[BUR_BYTES_WORKSPACE] += arena + persistent + host - known;
-    out->bytes[BUR_BYTES_RUNTIME] = code;
+    out->bytes[BUR_BYTES_RUNTIME] = code + shared;
     out->arena_bytes = arena;
     out->device_bytes = arena + persistent;
     out->fallback_nodes = largest == NULL ? 0 : largest->fallback_nodes;
@@ -398,10 +399,16 @@ typedef struct host_budget {
     const char *binds;
 } host_budget;
 
+uint64_t bur__run_plan_unseen_bytes(const bur_host_memory *host, uint64_t file_bytes)
+{
+    const uint64_t seen_bytes = host->resident_file_bytes;
+    return file_bytes > seen_bytes ? file_bytes - seen_bytes : 0;
+}
+
 /* What the host leaves. What the plan counts though it is there already (`present_bytes`) counts as
- * free. */
+ * free, and of a limit pages of files, too, which are dropped before it kills. */
 static host_budget read_host_budget(const bur_device_info *info, bool on_host,
-                                    uint64_t present_bytes)
+                                    uint64_t present_bytes, uint64_t file_bytes)
 {
     bur_host_memory host = {0};
     bool by_limit = false;
@@ -414,53 +421,54 @@ static host_budget read_host_budget(const bur_device_info *info, bool on_host,
         bur_host_free_bytes(&host, bur_host_reserve_bytes(host.ram_bytes), &by_limit);
     const uint64_t present =
         present_bytes < host.resident_bytes ? present_bytes : host.resident_bytes;
-    return (host_budget){free_bytes + present, by_limit ? "memory limit (cgroup)" : "RAM"};
+    if (!by_limit)
+        return (host_budget){free_bytes + present, "RAM"};
+    return (host_budget){free_bytes + present + bur__run_plan_unseen_bytes(&host, file_bytes),
+                         "memory limit (cgroup)"};
 }
 
 /* What program and libraries take on the host. */
 typedef struct runtime {
     uint64_t present_bytes; /* now */
     uint64_t bytes;         /* in the run */
+    uint64_t file_bytes;    /* of these: pages of files */
 } runtime;
 
-/* Resident pages of program and libraries, and what threads and library kernels add. They are read
- * once for a context and go on with what it holds: a second plan of the same run must give the same
- * bytes, though the process has grown by the pages that the first plan took and gave back. Data
- * that are loaded already count as data. */
-static runtime runtime_of(bur_context *context, const bur_target *target, size_t loaded_bytes)
+/* What is resident less `live`, which the context holds, and of it pages of files. */
+static void measure_runtime(bur_context *context, uint64_t live)
 {
-    /* Code that a run is the first to touch: 2 to 3 MiB of the program and oneDNN. */
-    const uint64_t unseen_bytes = 4ULL * MIB;
     /* How many pages a library's code takes differs by some 15 from start to start, with where it
      * was put: rounded up, plans do not. */
     const uint64_t steady_bytes = MIB / 2;
+    bur_host_memory host = {0};
+    const bool known = bur_host_memory_read(&host) == BUR_OK && host.resident_bytes > live;
+    const uint64_t own = known ? host.resident_bytes - live : 16ULL * MIB;
+    atomic_store(&context->runtime_file_bytes, host.resident_file_bytes);
+    atomic_store(&context->runtime_bytes, bur_size_align(own, steady_bytes));
+}
+
+/* Resident pages of program and libraries, and what threads and library kernels (`uses_library`)
+ * add. They are read once for a context and go on with what it holds: a second plan of the same run
+ * must give the same bytes, though the process has grown by the pages that the first plan took and
+ * gave back. Data that are loaded already count as data. */
+static runtime runtime_of(bur_context *context, const bur_target *target, size_t loaded_bytes,
+                          bool uses_library)
+{
+    /* Of the program, what it is the first to touch in a run; of a library's code oneDNN's 1 to 4,
+     * in the mean of a model 2.5. */
+    const uint64_t program_bytes = 3ULL * MIB / 2, library_bytes = uses_library ? 3ULL * MIB : 0;
     /* The kernel's counts of resident pages lag behind by up to 64 for each thread. */
     const uint64_t thread_bytes = MIB / 4;
     const uint64_t live = bur_context_memory(context).live_bytes;
     const uint64_t held = live > loaded_bytes ? live - loaded_bytes : 0;
-    uint64_t own = atomic_load(&context->runtime_bytes);
-    if (own == 0) {
-        bur_host_memory host = {0};
-        const uint64_t now = bur_host_memory_read(&host) == BUR_OK ? host.resident_bytes : 0;
-        own = now > live ? now - live : 16ULL * MIB;
-        own = bur_size_align(own, steady_bytes);
-        atomic_store(&context->runtime_bytes, own);
-    }
-    return (runtime){own + held,
-                     own + held + unseen_bytes + (uint64_t)target->threads * thread_bytes};
-}
-
-/* What the first step adds where a library generates code (`code_bytes` of its kernels): what
- * oneDNN generates once for all products. By then the copy of a tensor through which the weights
- * were drawn is gone, unless a penalty reads them again. */
-static uint64_t late_bytes(const bur_optimizer *optimizer, uint64_t code_bytes,
-                           uint64_t tensor_bytes)
-{
-    const uint64_t late = code_bytes > 0 ? 5ULL * MIB : 0;
-    const bool reads_again = optimizer->attr.l1 > 0 || optimizer->attr.l2 > 0;
-    if (reads_again)
-        return late;
-    return late > tensor_bytes ? late - tensor_bytes : 0;
+    if (atomic_load(&context->runtime_bytes) == 0)
+        measure_runtime(context, live);
+    const uint64_t present = atomic_load(&context->runtime_bytes) + held;
+    return (runtime){
+        .present_bytes = present,
+        .bytes = present + program_bytes + library_bytes + (uint64_t)target->threads * thread_bytes,
+        .file_bytes = atomic_load(&context->runtime_file_bytes) + library_bytes,
+    };
 }
 
 static void judge(bur_run_plan *out, const bur_target *target, const bur_fit_options *options,
@@ -469,7 +477,7 @@ static void judge(bur_run_plan *out, const bur_target *target, const bur_fit_opt
     const bur_device_info *info = target->info;
     const bool on_host = info->unified != 0;
     const uint64_t host_bytes = out->peak_bytes - out->device_bytes;
-    const host_budget host = read_host_budget(info, on_host, present_bytes);
+    const host_budget host = read_host_budget(info, on_host, present_bytes, out->file_bytes);
     out->needed_bytes = on_host ? out->peak_bytes : out->device_bytes;
     out->budget_bytes = on_host ? host.bytes : device_budget(info);
     out->binds = on_host ? host.binds : "device memory";
@@ -515,10 +523,10 @@ bur_status bur__run_plan_sum(bur_run_plan *out, const bur_run_sessions *sessions
         tensor_bytes + (target->backend->map != NULL ? 0 : state_bytes(&plan));
     const size_t loaded_bytes =
         (train->loaded ? train->bytes : 0) + (test != NULL && test->loaded ? test->bytes : 0);
-    const runtime own = runtime_of(bur_recipe_context(recipe), target, loaded_bytes);
-    const uint64_t code_bytes = plan.bytes[BUR_BYTES_RUNTIME];
-    plan.bytes[BUR_BYTES_RUNTIME] +=
-        own.bytes + late_bytes(&options->optimizer, code_bytes, tensor_bytes);
+    const runtime own = runtime_of(bur_recipe_context(recipe), target, loaded_bytes,
+                                   plan.bytes[BUR_BYTES_RUNTIME] > 0);
+    plan.bytes[BUR_BYTES_RUNTIME] += own.bytes;
+    plan.file_bytes = own.file_bytes;
     for (int32_t c = 0; c < BUR_BYTE_CLASS_COUNT; c++)
         plan.peak_bytes += plan.bytes[c];
     plan.step_s = step_seconds(sessions, options);

@@ -40,7 +40,8 @@ static machine machine_make(void)
     assert_non_null(mkdtemp(m.root));
     put(&m, "/proc/meminfo",
         "MemTotal:       16777216 kB\nMemFree:         1048576 kB\nMemAvailable:   12582912 kB\n");
-    put(&m, "/proc/self/status", "Name:\tburthen\nVmHWM:\t    4096 kB\nVmRSS:\t    2048 kB\n");
+    put(&m, "/proc/self/status",
+        "Name:\tburthen\nVmHWM:\t    4096 kB\nVmRSS:\t    2048 kB\nRssFile:\t    1024 kB\n");
     return m;
 }
 
@@ -79,6 +80,7 @@ static void test_plan_host__without_groups_the_machine_decides(void **state)
     check(&m, 16384, 12288, 0);
     assert_int_equal(read_machine(&m).peak_bytes, 4 * MIB);
     assert_int_equal(read_machine(&m).resident_bytes, 2 * MIB);
+    assert_int_equal(read_machine(&m).resident_file_bytes, MIB);
     put(&m, "/proc/meminfo",
         "MemTotal: 16777216 kB\nMemFree: 1048576 kB\n"); /* before Linux 3.14 */
     check(&m, 16384, 1024, 0);

@@ -15,7 +15,7 @@
 extern "C" {
 #endif
 
-#define BUR_BACKEND_VERSION 3u
+#define BUR_BACKEND_VERSION 4u
 #define BUR_NAME_BYTES      64
 #define BUR_TEXT_BYTES      160
 
@@ -69,13 +69,20 @@ typedef struct bur_limits {
     double launch_s; /* a command without work, one of many queued together */
 } bur_limits;
 
+/** What a library generates in host memory for a kernel. */
+typedef enum bur_generated {
+    BUR_GENERATED_NOTHING,
+    BUR_GENERATED_KERNEL,
+    BUR_GENERATED_SHARED, /* beside the kernel what many have in common, by the first of them */
+} bur_generated;
+
 typedef struct bur_backend {
     uint32_t version; /* BUR_BACKEND_VERSION */
     const char *name; /* "cpu", "opencl" */
 
     /** Host memory that a kernel which a library generates takes once it is built, and each command
-     * of it; upper estimates. Others take next to nothing. */
-    uint32_t kernel_bytes, command_bytes;
+     * of it, and what kernels share; upper estimates. Others take next to nothing. */
+    uint32_t kernel_bytes, command_bytes, shared_bytes;
 
     /** Lists devices into out[0..capacity) and sets *count. A platform without devices or with a
      * broken driver is not an error: note[BUR_TEXT_BYTES] tells of it, "" if nothing is to tell. */
@@ -106,8 +113,9 @@ typedef struct bur_backend {
      * `threads` (the context's compute threads). */
     size_t (*scratch)(const bur_device_info *info, const bur_call *call, int32_t threads);
 
-    /** Whether a library generates the call's kernel, in host memory; a pure function. NULL: none. */
-    bool (*generates)(const bur_device_info *info, const bur_call *call);
+    /** What a library generates for the call's kernel, threads as above; a pure function. NULL:
+     * nothing for any. */
+    bur_generated (*generates)(const bur_device_info *info, const bur_call *call, int32_t threads);
 
     /** Frees what is kept for questions about calls, megabytes after many plans; asked again, it is
      * found again. NULL: nothing is kept. */

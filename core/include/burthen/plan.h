@@ -62,8 +62,9 @@ typedef struct bur_plan_summary {
     size_t bytes[BUR_BYTE_CLASS_COUNT]; /* live at the peak; they sum to total_bytes */
     size_t code_bytes; /* host memory that the device's kernels take once they are built, estimated;
                           not in total_bytes */
-    int32_t steps;     /* commands in a step, copies included */
-    int32_t fallback_nodes; /* nodes that run on the CPU */
+    size_t shared_code_bytes; /* beside them what plans of one process have in common */
+    int32_t steps;            /* commands in a step, copies included */
+    int32_t fallback_nodes;   /* nodes that run on the CPU */
 } bur_plan_summary;
 
 typedef struct bur_plan bur_plan;
@@ -141,9 +142,10 @@ typedef struct bur_host_memory {
     uint64_t limit_bytes;     /* smallest cgroup limit above this process; 0 if there is none */
     uint64_t ram_bytes, ram_available_bytes; /* MemTotal and MemAvailable, whatever the limits */
     uint64_t left_bytes; /* of the tightest cgroup, clean file pages being free; UINT64_MAX: none */
-    uint64_t resident_bytes; /* this process now */
-    uint64_t peak_bytes;     /* this process's most since bur_host_memory_reset_peak (VmHWM) */
-    double used_percent;     /* (total - available) / total, as psutil's virtual_memory() has it */
+    uint64_t resident_bytes;      /* this process now */
+    uint64_t resident_file_bytes; /* of them: pages of files, which a limit drops before it kills */
+    uint64_t peak_bytes;          /* this process's most since bur_host_memory_reset_peak (VmHWM) */
+    double used_percent;    /* (total - available) / total, as psutil's virtual_memory() has it */
     double stalled_percent; /* of the last 10 s: everything in its cgroup (v2), else on the machine,
                                waited for memory; 0 where the kernel does not tell (PSI) */
 } bur_host_memory;
