@@ -22,8 +22,11 @@ typedef struct hierarchy {
     const char *controller;  /* in /proc/self/cgroup, "" for v2 */
     const char *limit[2];    /* either may bind; NULL: none */
     const char *usage;
-    const char *cache[2];   /* in memory.stat: file pages, which the kernel drops before it kills */
-    const char *unclean[2]; /* of them: not before they are written */
+    /* In memory.stat: */
+    const char *cache[2];   /* pages of files */
+    const char *unclean[2]; /* of them: dropped no sooner than they are written */
+    const char *mapped;     /* in a process's memory: of files, and what processes share */
+    const char *shared;
 } hierarchy;
 
 static const hierarchy hierarchies[] = {
@@ -32,14 +35,18 @@ static const hierarchy hierarchies[] = {
      .limit = {"memory.max", "memory.high"},
      .usage = "memory.current",
      .cache = {"inactive_file", "active_file"},
-     .unclean = {"file_dirty", "file_writeback"}},
+     .unclean = {"file_dirty", "file_writeback"},
+     .mapped = "file_mapped",
+     .shared = "shmem"},
     {.file_system = "cgroup",
      .option = "memory",
      .controller = "memory",
      .limit = {"memory.limit_in_bytes"},
      .usage = "memory.usage_in_bytes",
      .cache = {"total_inactive_file", "total_active_file"},
-     .unclean = {"total_dirty", "total_writeback"}},
+     .unclean = {"total_dirty", "total_writeback"},
+     .mapped = "total_mapped_file",
+     .shared = "total_shmem"},
 };
 enum { HIERARCHY_COUNT = sizeof hierarchies / sizeof *hierarchies };
 
@@ -111,17 +118,18 @@ static uint64_t read_number(const char *root, const char *folder, const char *na
     return value < LARGEST_LIMIT ? value : NO_LIMIT;
 }
 
-static uint64_t stat_sum(const char *root, const char *folder, const char *const key[2])
+/* 0 without such a line. */
+static uint64_t read_stat(const char *root, const char *folder, const char *key)
 {
     char path[2 * PATH_BYTES];
+    uint64_t value = 0;
     snprintf(path, sizeof path, "%s/memory.stat", folder);
-    uint64_t sum = 0;
-    for (int i = 0; i < 2; i++) {
-        uint64_t value = 0;
-        if (find_number(&value, root, path, key[i]))
-            sum += value;
-    }
-    return sum;
+    return find_number(&value, root, path, key) ? value : 0;
+}
+
+static uint64_t stat_sum(const char *root, const char *folder, const char *const key[2])
+{
+    return read_stat(root, folder, key[0]) + read_stat(root, folder, key[1]);
 }
 
 static uint64_t minus(uint64_t a, uint64_t b)
@@ -134,10 +142,17 @@ static uint64_t smaller(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
-/* Lowers *limit to this group's, and *left to what it leaves: its limit less what it uses, where
- * clean pages of files do not count as used. */
-static void read_group(uint64_t *limit, uint64_t *left, const hierarchy *h, const char *root,
-                       const char *folder)
+/* What the groups above a process leave. */
+typedef struct bounds {
+    uint64_t limit_bytes, left_bytes; /* NO_LIMIT: there is none */
+    uint64_t mapped_bytes;            /* in the group that leaves least */
+} bounds;
+
+/* Lowers the limit to this group's, and what is left to what it leaves: its limit less what it
+ * uses, where clean pages of files do not count as used, since the kernel drops them before it
+ * kills. Those that are mapped do: a program's code is, and a group that drops it reads it again,
+ * page by page, for as long as the program runs. */
+static void read_group(bounds *out, const hierarchy *h, const char *root, const char *folder)
 {
     uint64_t own = NO_LIMIT;
     for (int i = 0; i < 2; i++)
@@ -145,13 +160,21 @@ static void read_group(uint64_t *limit, uint64_t *left, const hierarchy *h, cons
             own = smaller(own, read_number(root, folder, h->limit[i]));
     if (own == NO_LIMIT)
         return;
-    *limit = smaller(*limit, own);
+    out->limit_bytes = smaller(out->limit_bytes, own);
     const uint64_t usage = read_number(root, folder, h->usage);
     if (usage == NO_LIMIT)
         return;
+    const uint64_t start_bytes = (uint64_t)1 << 20; /* of a program's code what only starts it */
     const uint64_t clean =
         minus(stat_sum(root, folder, h->cache), stat_sum(root, folder, h->unclean));
-    *left = smaller(*left, minus(own, minus(usage, clean)));
+    const uint64_t mapped =
+        minus(read_stat(root, folder, h->mapped), read_stat(root, folder, h->shared));
+    const uint64_t droppable = minus(clean, minus(mapped, start_bytes)),
+                   left = minus(own, minus(usage, droppable));
+    if (left >= out->left_bytes)
+        return;
+    out->left_bytes = left;
+    out->mapped_bytes = mapped;
 }
 
 static bool has_word(const char *list, const char *word)
@@ -277,14 +300,14 @@ static double stalled_percent(const char *root)
 }
 
 /* This process's group and all its ancestors up to the mount. */
-static void read_hierarchy(uint64_t *limit, uint64_t *left, const hierarchy *h, const char *root)
+static void read_hierarchy(bounds *out, const hierarchy *h, const char *root)
 {
     char folder[2 * PATH_BYTES];
     size_t mount_length = 0;
     if (!find_folder(folder, &mount_length, h, root))
         return;
     for (;;) {
-        read_group(limit, left, h, root, folder);
+        read_group(out, h, root, folder);
         char *slash = strrchr(folder, '/');
         if (strlen(folder) <= mount_length || slash == NULL)
             return;
@@ -302,23 +325,24 @@ bur_status bur__host_memory_read_at(bur_host_memory *out, const char *root)
     if (available == 0) /* Linux before 3.14 */
         available = find_kilobytes(root, meminfo, "MemFree");
 
-    uint64_t limit = NO_LIMIT, left = NO_LIMIT;
+    bounds group = {.limit_bytes = NO_LIMIT, .left_bytes = NO_LIMIT};
     for (int i = 0; i < HIERARCHY_COUNT; i++)
-        read_hierarchy(&limit, &left, &hierarchies[i], root);
+        read_hierarchy(&group, &hierarchies[i], root);
     const uint64_t resident = find_kilobytes(root, process, "VmRSS");
     const uint64_t of_files = find_kilobytes(root, process, "RssFile");
     const uint64_t peak = find_kilobytes(root, process, "VmHWM");
-    const uint64_t usable = smaller(total, limit),
-                   unused = smaller(usable, smaller(available, left));
+    const uint64_t usable = smaller(total, group.limit_bytes),
+                   unused = smaller(usable, smaller(available, group.left_bytes));
     *out = (bur_host_memory){
         .total_bytes = usable,
         .available_bytes = unused,
         .used_percent = usable == 0 ? 100 : 100 * (double)(usable - unused) / (double)usable,
         .stalled_percent = stalled_percent(root),
-        .limit_bytes = limit == NO_LIMIT ? 0 : limit,
+        .limit_bytes = group.limit_bytes == NO_LIMIT ? 0 : group.limit_bytes,
         .ram_bytes = total,
         .ram_available_bytes = available,
-        .left_bytes = left,
+        .left_bytes = group.left_bytes,
+        .mapped_bytes = group.mapped_bytes,
         .resident_bytes = resident,
         .resident_file_bytes = of_files,
         .peak_bytes = peak > resident ? peak : resident, /* VmHWM lags behind by some pages */

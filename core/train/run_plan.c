@@ -401,12 +401,14 @@ typedef struct host_budget {
 
 uint64_t bur__run_plan_unseen_bytes(const bur_host_memory *host, uint64_t file_bytes)
 {
-    const uint64_t seen_bytes = host->resident_file_bytes;
-    return file_bytes > seen_bytes ? file_bytes - seen_bytes : 0;
+    const uint64_t seen = host->resident_file_bytes, charged = host->mapped_bytes;
+    if (file_bytes <= seen || charged >= seen)
+        return 0;
+    return (uint64_t)((double)(file_bytes - seen) * (double)(seen - charged) / (double)seen);
 }
 
 /* What the host leaves. What the plan counts though it is there already (`present_bytes`) counts as
- * free, and of a limit pages of files, too, which are dropped before it kills. */
+ * free, and of a limit the pages of files still to come, too. */
 static host_budget read_host_budget(const bur_device_info *info, bool on_host,
                                     uint64_t present_bytes, uint64_t file_bytes)
 {
@@ -454,9 +456,10 @@ static void measure_runtime(bur_context *context, uint64_t live)
 static runtime runtime_of(bur_context *context, const bur_target *target, size_t loaded_bytes,
                           bool uses_library)
 {
-    /* Of the program, what it is the first to touch in a run; of a library's code oneDNN's 1 to 4,
-     * in the mean of a model 2.5. */
-    const uint64_t program_bytes = 3ULL * MIB / 2, library_bytes = uses_library ? 3ULL * MIB : 0;
+    /* Of the program, what it is the first to touch in a run, code and heap, and what the kernel
+     * keeps for it; of a library's code oneDNN's 1 to 4, in the mean of a model 2.5. */
+    const uint64_t program_bytes = MIB, heap_bytes = 3ULL * MIB / 2,
+                   library_bytes = uses_library ? 3ULL * MIB : 0;
     /* The kernel's counts of resident pages lag behind by up to 64 for each thread. */
     const uint64_t thread_bytes = MIB / 4;
     const uint64_t live = bur_context_memory(context).live_bytes;
@@ -466,8 +469,9 @@ static runtime runtime_of(bur_context *context, const bur_target *target, size_t
     const uint64_t present = atomic_load(&context->runtime_bytes) + held;
     return (runtime){
         .present_bytes = present,
-        .bytes = present + program_bytes + library_bytes + (uint64_t)target->threads * thread_bytes,
-        .file_bytes = atomic_load(&context->runtime_file_bytes) + library_bytes,
+        .bytes = present + program_bytes + heap_bytes + library_bytes +
+                 (uint64_t)target->threads * thread_bytes,
+        .file_bytes = atomic_load(&context->runtime_file_bytes) + program_bytes + library_bytes,
     };
 }
 
@@ -523,8 +527,9 @@ bur_status bur__run_plan_sum(bur_run_plan *out, const bur_run_sessions *sessions
         tensor_bytes + (target->backend->map != NULL ? 0 : state_bytes(&plan));
     const size_t loaded_bytes =
         (train->loaded ? train->bytes : 0) + (test != NULL && test->loaded ? test->bytes : 0);
-    const runtime own = runtime_of(bur_recipe_context(recipe), target, loaded_bytes,
-                                   plan.bytes[BUR_BYTES_RUNTIME] > 0);
+    const uint64_t code_bytes = plan.bytes[BUR_BYTES_RUNTIME];
+    const runtime own =
+        runtime_of(bur_recipe_context(recipe), target, loaded_bytes, code_bytes > 0);
     plan.bytes[BUR_BYTES_RUNTIME] += own.bytes;
     plan.file_bytes = own.file_bytes;
     for (int32_t c = 0; c < BUR_BYTE_CLASS_COUNT; c++)

@@ -66,7 +66,7 @@ void bur__run_sessions_destroy(bur_run_sessions *sessions);
 bur_status bur__run_check_data(const bur_recipe *recipe, const bur_dataset_info *data);
 
 /* Of a plan's pages of files those that are not resident yet: of a group's limit they count as
- * free. */
+ * free in the share in which it is not charged for those that are. */
 uint64_t bur__run_plan_unseen_bytes(const bur_host_memory *host, uint64_t file_bytes);
 
 /* Sums up bytes and budget of planned sessions. */

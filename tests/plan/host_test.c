@@ -112,6 +112,13 @@ static void test_plan_host__every_ancestor_of_a_v2_group_counts(void **state)
         "anon 5\ninactive_file 209715200\nactive_file 104857600\nfile_dirty 31457280\n"
         "file_writeback 10485760\nfile 999999999\n");
     check(&m, 4096, 4096 - 1024 + 260, 4096);
+    /* 11 MiB of programs' files and 10 that processes share are mapped: all but 1 of the 11 stay.
+     */
+    put(&m, "/sys/fs/cgroup/user.slice/memory.stat",
+        "anon 5\ninactive_file 209715200\nactive_file 104857600\nfile_dirty 31457280\n"
+        "file_writeback 10485760\nfile 999999999\nfile_mapped 22020096\nshmem 10485760\n");
+    check(&m, 4096, 4096 - 1024 + 250, 4096);
+    assert_int_equal(read_machine(&m).mapped_bytes, 11 * MIB);
     /* The child's memory.high is lower, and then what it uses leaves less. */
     put(&m, "/sys/fs/cgroup/user.slice/session.scope/memory.high", "2147483648\n");
     check(&m, 2048, 2048 - 100, 2048);
@@ -134,8 +141,9 @@ static void test_plan_host__v1_groups_count_beside_v2(void **state)
     put(&m, "/sys/fs/cgroup/memory/jobs/7/memory.limit_in_bytes", "524288000\n"); /* 500 MiB */
     put(&m, "/sys/fs/cgroup/memory/jobs/7/memory.usage_in_bytes", "209715200\n");
     put(&m, "/sys/fs/cgroup/memory/jobs/7/memory.stat",
-        "inactive_file 1\ntotal_inactive_file 52428800\ntotal_active_file 0\ntotal_dirty 0\n");
-    check(&m, 500, 500 - 200 + 50, 500);
+        "inactive_file 1\ntotal_inactive_file 52428800\ntotal_active_file 0\ntotal_dirty 0\n"
+        "mapped_file 52428800\ntotal_mapped_file 5242880\ntotal_shmem 1048576\n");
+    check(&m, 500, 500 - 200 + 50 - 3, 500);
     put(&m, "/sys/fs/cgroup/memory/jobs/memory.limit_in_bytes", "419430400\n");
     put(&m, "/sys/fs/cgroup/memory/jobs/memory.usage_in_bytes", "943718400\n"); /* over its limit */
     check(&m, 400, 0, 400);

@@ -1,6 +1,8 @@
 /* What does not fit is refused before anything is allocated, and what is offered instead fits. */
 #include "test.h"
 
+#include "train/run_plan.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -198,4 +200,19 @@ static void test_train_budget__a_normalised_batch_is_recomputed_and_never_split(
     assert_true(!plan.fits && plan.accumulate == 1);
     bur_recipe_destroy(recipe);
     bur_context_destroy(context);
+}
+
+/* 12 MiB of files' pages are planned, 9 are resident; the group is charged for none, a third and
+ * all of them. */
+static void test_train_budget__pages_that_nobody_charges_for_are_free_of_a_limit(void **state)
+{
+    (void)state;
+    bur_host_memory host = {.resident_file_bytes = 9 * MIB};
+    assert_int_equal(bur__run_plan_unseen_bytes(&host, 12 * MIB), 3 * MIB);
+    assert_int_equal(bur__run_plan_unseen_bytes(&host, 8 * MIB), 0);
+    host.mapped_bytes = 3 * MIB;
+    assert_int_equal(bur__run_plan_unseen_bytes(&host, 12 * MIB), 2 * MIB);
+    host.mapped_bytes = 9 * MIB;
+    assert_int_equal(bur__run_plan_unseen_bytes(&host, 12 * MIB), 0);
+    assert_int_equal(bur__run_plan_unseen_bytes(&(bur_host_memory){.left_bytes = 0}, 0), 0);
 }

@@ -141,9 +141,11 @@ typedef struct bur_host_memory {
     uint64_t available_bytes; /* MemAvailable, or what the tightest cgroup (v1 or v2) leaves */
     uint64_t limit_bytes;     /* smallest cgroup limit above this process; 0 if there is none */
     uint64_t ram_bytes, ram_available_bytes; /* MemTotal and MemAvailable, whatever the limits */
-    uint64_t left_bytes; /* of the tightest cgroup, clean file pages being free; UINT64_MAX: none */
+    uint64_t left_bytes;   /* of the tightest cgroup; file pages are free if they are clean and not
+                              a running program's; UINT64_MAX: no limit */
+    uint64_t mapped_bytes; /* those of running programs that this cgroup is charged for */
     uint64_t resident_bytes;      /* this process now */
-    uint64_t resident_file_bytes; /* of them: pages of files, which a limit drops before it kills */
+    uint64_t resident_file_bytes; /* of them: pages of files */
     uint64_t peak_bytes;          /* this process's most since bur_host_memory_reset_peak (VmHWM) */
     double used_percent;    /* (total - available) / total, as psutil's virtual_memory() has it */
     double stalled_percent; /* of the last 10 s: everything in its cgroup (v2), else on the machine,

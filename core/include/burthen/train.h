@@ -121,8 +121,7 @@ typedef struct bur_run_plan {
     uint64_t needed_bytes; /* what must fit the budget: of the plan, what lies in that memory */
     uint64_t peak_bytes;   /* the sum of bytes[] */
     uint64_t device_bytes; /* of peak_bytes: in the device's own memory */
-    uint64_t file_bytes;   /* of peak_bytes: pages of the program's and libraries' files, which a
-                              memory limit drops before it kills */
+    uint64_t file_bytes;   /* of peak_bytes: pages of the program's and libraries' files */
     uint64_t bytes[BUR_BYTE_CLASS_COUNT];
     size_t arena_bytes, lower_bound_bytes; /* largest over the run's sessions */
     double step_s;     /* predicted, of an update; 0: nothing is known of the device's times */
