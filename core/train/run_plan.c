@@ -535,7 +535,8 @@ bur_status bur__run_plan_sum(bur_run_plan *out, const bur_run_sessions *sessions
     for (int32_t c = 0; c < BUR_BYTE_CLASS_COUNT; c++)
         plan.peak_bytes += plan.bytes[c];
     plan.step_s = step_seconds(sessions, options);
-    judge(&plan, target, options, own.present_bytes + loaded_bytes);
+    /* Of the kernels there are descriptions already. */
+    judge(&plan, target, options, own.present_bytes + loaded_bytes + code_bytes);
     *out = plan;
     return BUR_OK;
 }
