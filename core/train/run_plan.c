@@ -407,8 +407,13 @@ uint64_t bur__run_plan_unseen_bytes(const bur_host_memory *host, uint64_t file_b
     return (uint64_t)((double)(file_bytes - seen) * (double)(seen - charged) / (double)seen);
 }
 
-/* What the host leaves. What the plan counts though it is there already (`present_bytes`) counts as
- * free, and of a limit the pages of files still to come, too. */
+static uint64_t smaller(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* What the host leaves. What the plan counts though it is there already (`present_bytes` and up to
+ * `file_bytes` of files) counts as free, and of a limit the pages of files still to come, too. */
 static host_budget read_host_budget(const bur_device_info *info, bool on_host,
                                     uint64_t present_bytes, uint64_t file_bytes)
 {
@@ -422,7 +427,8 @@ static host_budget read_host_budget(const bur_device_info *info, bool on_host,
     const uint64_t free_bytes =
         bur_host_free_bytes(&host, bur_host_reserve_bytes(host.ram_bytes), &by_limit);
     const uint64_t present =
-        present_bytes < host.resident_bytes ? present_bytes : host.resident_bytes;
+        smaller(present_bytes, host.resident_bytes - host.resident_file_bytes) +
+        smaller(file_bytes, host.resident_file_bytes);
     if (!by_limit)
         return (host_budget){free_bytes + present, "RAM"};
     return (host_budget){free_bytes + present + bur__run_plan_unseen_bytes(&host, file_bytes),
@@ -431,7 +437,7 @@ static host_budget read_host_budget(const bur_device_info *info, bool on_host,
 
 /* What program and libraries take on the host. */
 typedef struct runtime {
-    uint64_t present_bytes; /* now */
+    uint64_t present_bytes; /* now, without pages of files */
     uint64_t bytes;         /* in the run */
     uint64_t file_bytes;    /* of these: pages of files */
 } runtime;
@@ -458,7 +464,7 @@ static runtime runtime_of(bur_context *context, const bur_target *target, size_t
 {
     /* Of the program, what it is the first to touch in a run, code and heap, and what the kernel
      * keeps for it; of a library's code oneDNN's 1 to 4, in the mean of a model 2.5. */
-    const uint64_t program_bytes = MIB, heap_bytes = 3ULL * MIB / 2,
+    const uint64_t program_bytes = MIB, heap_bytes = 2ULL * MIB,
                    library_bytes = uses_library ? 3ULL * MIB : 0;
     /* The kernel's counts of resident pages lag behind by up to 64 for each thread. */
     const uint64_t thread_bytes = MIB / 4;
@@ -466,12 +472,13 @@ static runtime runtime_of(bur_context *context, const bur_target *target, size_t
     const uint64_t held = live > loaded_bytes ? live - loaded_bytes : 0;
     if (atomic_load(&context->runtime_bytes) == 0)
         measure_runtime(context, live);
-    const uint64_t present = atomic_load(&context->runtime_bytes) + held;
+    const uint64_t present = atomic_load(&context->runtime_bytes) + held,
+                   of_files = atomic_load(&context->runtime_file_bytes);
     return (runtime){
-        .present_bytes = present,
+        .present_bytes = present > of_files ? present - of_files : 0,
         .bytes = present + program_bytes + heap_bytes + library_bytes +
                  (uint64_t)target->threads * thread_bytes,
-        .file_bytes = atomic_load(&context->runtime_file_bytes) + program_bytes + library_bytes,
+        .file_bytes = of_files + program_bytes + library_bytes,
     };
 }
 
