@@ -293,7 +293,7 @@ static const struct {
     {"resnet50 input=160x160x3", 600},
     {"mobilenet-v2", 400},
     {"vit-tiny", 300},
-    {"vit-tiny input=384x384x3", 620},
+    {"vit-tiny input=384x384x3", 600},
     {"transformer-small", 333},
     {"lstm", 100},
 };
