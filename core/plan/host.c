@@ -4,6 +4,7 @@
  * cgroups(7), the kernel's admin-guide/cgroup-v1/memory.rst, cgroup-v2.rst and accounting/psi.rst.
  */
 #include "host.h"
+#include "../base/size.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -137,11 +138,6 @@ static uint64_t minus(uint64_t a, uint64_t b)
     return a > b ? a - b : 0;
 }
 
-static uint64_t smaller(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
 /* What the groups above a process leave. */
 typedef struct bounds {
     uint64_t limit_bytes, left_bytes; /* NO_LIMIT: there is none */
@@ -157,14 +153,15 @@ static void read_group(bounds *out, const hierarchy *h, const char *root, const 
     uint64_t own = NO_LIMIT;
     for (int i = 0; i < 2; i++)
         if (h->limit[i] != NULL)
-            own = smaller(own, read_number(root, folder, h->limit[i]));
+            own = bur_size_min(own, read_number(root, folder, h->limit[i]));
     if (own == NO_LIMIT)
         return;
-    out->limit_bytes = smaller(out->limit_bytes, own);
+    out->limit_bytes = bur_size_min(out->limit_bytes, own);
     const uint64_t usage = read_number(root, folder, h->usage);
     if (usage == NO_LIMIT)
         return;
-    const uint64_t start_bytes = (uint64_t)1 << 20; /* of a program's code what only starts it */
+    const uint64_t start_bytes = (uint64_t)1
+                                 << 20; /* mapped, but code that only starts a program */
     const uint64_t clean =
         minus(stat_sum(root, folder, h->cache), stat_sum(root, folder, h->unclean));
     const uint64_t mapped =
@@ -331,8 +328,8 @@ bur_status bur__host_memory_read_at(bur_host_memory *out, const char *root)
     const uint64_t resident = find_kilobytes(root, process, "VmRSS");
     const uint64_t of_files = find_kilobytes(root, process, "RssFile");
     const uint64_t peak = find_kilobytes(root, process, "VmHWM");
-    const uint64_t usable = smaller(total, group.limit_bytes),
-                   unused = smaller(usable, smaller(available, group.left_bytes));
+    const uint64_t usable = bur_size_min(total, group.limit_bytes),
+                   unused = bur_size_min(usable, bur_size_min(available, group.left_bytes));
     *out = (bur_host_memory){
         .total_bytes = usable,
         .available_bytes = unused,
@@ -369,7 +366,7 @@ void bur_host_memory_reset_peak(void)
 uint64_t bur_host_reserve_bytes(uint64_t total_bytes)
 {
     const uint64_t least = (uint64_t)512 << 20, share = total_bytes / 20;
-    return smaller(share > least ? share : least, total_bytes / 4);
+    return bur_size_min(share > least ? share : least, total_bytes / 4);
 }
 
 uint64_t bur_host_free_bytes(const bur_host_memory *memory, uint64_t reserve_bytes, bool *by_limit)

@@ -407,11 +407,6 @@ uint64_t bur__run_plan_unseen_bytes(const bur_host_memory *host, uint64_t file_b
     return (uint64_t)((double)(file_bytes - seen) * (double)(seen - charged) / (double)seen);
 }
 
-static uint64_t smaller(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
 /* What the host leaves. What the plan counts though it is there already (`present_bytes` and up to
  * `file_bytes` of files) counts as free, and of a limit the pages of files still to come, too. */
 static host_budget read_host_budget(const bur_device_info *info, bool on_host,
@@ -427,8 +422,8 @@ static host_budget read_host_budget(const bur_device_info *info, bool on_host,
     const uint64_t free_bytes =
         bur_host_free_bytes(&host, bur_host_reserve_bytes(host.ram_bytes), &by_limit);
     const uint64_t present =
-        smaller(present_bytes, host.resident_bytes - host.resident_file_bytes) +
-        smaller(file_bytes, host.resident_file_bytes);
+        bur_size_min(present_bytes, host.resident_bytes - host.resident_file_bytes) +
+        bur_size_min(file_bytes, host.resident_file_bytes);
     if (!by_limit)
         return (host_budget){free_bytes + present, "RAM"};
     return (host_budget){free_bytes + present + bur__run_plan_unseen_bytes(&host, file_bytes),
