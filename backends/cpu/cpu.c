@@ -162,7 +162,7 @@ static bur_generated generates(const bur_device_info *info, const bur_call *call
 {
     char reason[BUR_TEXT_BYTES];
     const bur_cpu_entry *entry = bur__cpu_entry(info, call, reason);
-    return entry == NULL || entry->generates == NULL ? BUR_GENERATED_NOTHING
+    return entry == NULL || entry->generates == NULL ? (bur_generated){0}
                                                      : entry->generates(call, threads);
 }
 
@@ -329,9 +329,6 @@ static const bur_backend cpu = {
     .read = buffer_read,
     .fill = buffer_fill,
     .map = buffer_map,
-    .kernel_bytes = 70 << 10, /* oneDNN's code and descriptors: 60 KiB in the mean of a model */
-    .command_bytes = 8 << 10,
-    .shared_bytes = 7 << 19, /* oneDNN's products: 3 MiB of code for convolutions that go by them */
     .supports = supports,
     .scratch = scratch,
     .generates = generates,

@@ -106,7 +106,7 @@ typedef struct bur_onednn_problem {
 /* What a problem's kernel will take. */
 typedef struct bur_onednn_needs {
     size_t scratch_bytes; /* the scratchpad at 0, then weights in the layout that it wants */
-    bool by_products;     /* it goes by oneDNN's general products, whose code is generated once */
+    bool by_products;     /* it goes by oneDNN's general product, which takes memory of its own */
 } bur_onednn_needs;
 
 /* BUR_E_UNSUPPORTED, BUR_E_NOMEM. */

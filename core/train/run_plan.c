@@ -326,7 +326,7 @@ static void sum_regions(bur_run_plan *out, const bur_run_sessions *sessions)
     const size_t arena = shared_bytes(sessions, BUR_REGION_ARENA),
                  persistent = shared_bytes(sessions, BUR_REGION_PERSISTENT),
                  host = shared_bytes(sessions, BUR_REGION_HOST);
-    size_t most = 0, known = 0, code = 0, shared = 0;
+    size_t most = 0, known = 0, code = 0;
     const bur_plan_summary *largest = NULL;
     for (int32_t i = 0; i < sessions->count; i++) {
         const bur_plan_summary *s = bur_plan_get_summary(sessions->list[i].plan);
@@ -335,7 +335,6 @@ static void sum_regions(bur_run_plan *out, const bur_run_sessions *sessions)
             out->lower_bound_bytes = s->lower_bound_bytes;
         }
         code += s->code_bytes;
-        shared = s->shared_code_bytes > shared ? s->shared_code_bytes : shared;
         if (largest == NULL || s->total_bytes > largest->total_bytes)
             largest = s;
         const double again = bur_graph_recomputed_share(sessions->list[i].graph);
@@ -347,7 +346,7 @@ static void sum_regions(bur_run_plan *out, const bur_run_sessions *sessions)
         known += largest->bytes[c];
     }
     out->bytes[BUR_BYTES_WORKSPACE] += arena + persistent + host - known;
-    out->bytes[BUR_BYTES_RUNTIME] = code + shared;
+    out->bytes[BUR_BYTES_RUNTIME] = code;
     out->arena_bytes = arena;
     out->device_bytes = arena + persistent;
     out->fallback_nodes = largest == NULL ? 0 : largest->fallback_nodes;

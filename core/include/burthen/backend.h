@@ -69,20 +69,16 @@ typedef struct bur_limits {
     double launch_s; /* a command without work, one of many queued together */
 } bur_limits;
 
-/** What a library generates in host memory for a kernel. */
-typedef enum bur_generated {
-    BUR_GENERATED_NOTHING,
-    BUR_GENERATED_KERNEL,
-    BUR_GENERATED_SHARED, /* beside the kernel what many have in common, by the first of them */
+/** Host memory that a library takes for a kernel once it is built; upper estimates, 0 where it
+ * generates nothing: other kernels take next to nothing. */
+typedef struct bur_generated {
+    uint32_t kernel_bytes;  /* code, and what describes it: equal calls share them */
+    uint32_t command_bytes; /* of each command */
 } bur_generated;
 
 typedef struct bur_backend {
     uint32_t version; /* BUR_BACKEND_VERSION */
     const char *name; /* "cpu", "opencl" */
-
-    /** Host memory that a kernel which a library generates takes once it is built, and each command
-     * of it, and what kernels share; upper estimates. Others take next to nothing. */
-    uint32_t kernel_bytes, command_bytes, shared_bytes;
 
     /** Lists devices into out[0..capacity) and sets *count. A platform without devices or with a
      * broken driver is not an error: note[BUR_TEXT_BYTES] tells of it, "" if nothing is to tell. */
@@ -114,7 +110,7 @@ typedef struct bur_backend {
     size_t (*scratch)(const bur_device_info *info, const bur_call *call, int32_t threads);
 
     /** What a library generates for the call's kernel, threads as above; a pure function. NULL:
-     * nothing for any. */
+     * nothing for any call. */
     bur_generated (*generates)(const bur_device_info *info, const bur_call *call, int32_t threads);
 
     /** Frees what is kept for questions about calls, megabytes after many plans; asked again, it is

@@ -62,7 +62,6 @@ typedef struct bur_plan_summary {
     size_t bytes[BUR_BYTE_CLASS_COUNT]; /* live at the peak; they sum to total_bytes */
     size_t code_bytes; /* host memory that the device's kernels take once they are built, estimated;
                           not in total_bytes */
-    size_t shared_code_bytes; /* beside them what plans of one process have in common */
     int32_t steps;            /* commands in a step, copies included */
     int32_t fallback_nodes;   /* nodes that run on the CPU */
 } bur_plan_summary;
