@@ -543,6 +543,7 @@ bur_status bur__onednn_compile(bur_onednn_code *out, const bur_onednn_problem *p
         code.scratchpad_bytes = e->scratchpad_bytes;
         code.weights_offset = pad(e->scratchpad_bytes);
         *out = code;
+        entry_clear(dnnl, e); /* the primitives have copies, tens of KiB each, of what they need */
     } else {
         bur__onednn_code_clear(&code);
     }
