@@ -136,9 +136,10 @@ static bool is_usable(const bur_call *call, char *reason)
 }
 
 /* Where oneDNN has nothing for a shape but its general product, behind a copy of patches if need
- * be: products on processors without AVX-512, the weights of some convolutions. What that packs lies
- * in memory of its own, megabytes a thread that no plan knows of, and ours are as fast: on two Zen 5
- * cores 0.9 to 1.25 times in models held to AVX2, 1.0 for the patches of a vision transformer. */
+ * be: products on processors without AVX-512, the weights of some convolutions. What that packs
+ * lies in memory of its own, megabytes a thread that no plan knows of, and ours are as fast: on two
+ * Zen 5 cores 0.9 to 1.25 times in models held to AVX2, 1.0 for the patches of a vision
+ * transformer. */
 static bool takes_general_product(const bur_device_info *info, const bur_call *call, char *reason)
 {
     const bur_onednn_problem p = problem_of(call, info->compute_units);
@@ -208,12 +209,14 @@ static size_t scratch(const bur_device_info *info, const bur_call *call, int32_t
     return bur__onednn_describe(&needs, &p) == BUR_OK ? needs.scratch_bytes : 0;
 }
 
-/* Code and descriptors: 60 KiB in the mean of a model. */
+/* A command's: its tensors as oneDNN has them. */
 static bur_generated generates(const bur_call *call, int32_t threads)
 {
-    (void)call;
-    (void)threads;
-    return (bur_generated){.kernel_bytes = 70 << 10, .command_bytes = 8 << 10};
+    const bur_onednn_problem p = problem_of(call, threads);
+    bur_onednn_needs needs = {0};
+    if (bur__onednn_describe(&needs, &p) != BUR_OK)
+        return (bur_generated){0};
+    return (bur_generated){.kernel_bytes = needs.code_bytes, .command_bytes = 9 << 9};
 }
 
 /* ---- build ---- */

@@ -1,7 +1,8 @@
 /* oneDNN for the CPU backend: the only include of dnnl.h, and what the files onednn*.c share.
  *
  * onednn_library.c opens the library, onednn_describe.c hides what differs between the C APIs 2.x
- * and 3.x and keeps descriptors by problem, onednn.c has the entries of the backend's table. */
+ * and 3.x and keeps descriptors by problem, onednn_implementation.c knows what kernels take,
+ * onednn.c has the entries of the backend's table. */
 #ifndef BUR_CPU_ONEDNN_H
 #define BUR_CPU_ONEDNN_H
 
@@ -106,8 +107,13 @@ typedef struct bur_onednn_problem {
 /* What a problem's kernel will take. */
 typedef struct bur_onednn_needs {
     size_t scratch_bytes; /* the scratchpad at 0, then weights in the layout that it wants */
+    size_t code_bytes;    /* of a kernel once it is built, estimated */
     bool by_products;     /* it goes by oneDNN's general product, which takes memory of its own */
 } bur_onednn_needs;
+
+/* Sets what the implementation's name ("brgconv:avx512_core") tells: all but scratch_bytes. */
+void bur__onednn_estimate(bur_onednn_needs *out, const char *name,
+                          const bur_onednn_problem *problem);
 
 /* BUR_E_UNSUPPORTED, BUR_E_NOMEM. */
 bur_status bur__onednn_describe(bur_onednn_needs *out, const bur_onednn_problem *problem);

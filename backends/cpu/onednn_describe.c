@@ -313,7 +313,7 @@ typedef struct entry {
     bur_onednn_problem problem;
     dnnl_primitive_desc_t main;
     size_t scratchpad_bytes, weights_bytes; /* 0: the weights stay plain */
-    bool by_products;
+    bur_onednn_needs needs;
     uint64_t used; /* 0: free, else grows with every use */
 } entry;
 
@@ -394,13 +394,17 @@ static dnnl_status_t create_reorders(bur_onednn_code *code, const bur_onednn *dn
     return status;
 }
 
-/* As implementations are named: "x64:gemm:jit". */
-static bool goes_by_products(const bur_onednn *dnnl, const_dnnl_primitive_desc_t main)
+static size_t pad(size_t bytes)
 {
-    const char *name = NULL;
-    return dnnl->primitive_desc_query(main, dnnl_query_impl_info_str, 0, (void *)&name) ==
-               dnnl_success &&
-           strstr(name, "gemm") != NULL;
+    return (bytes + PAD - 1) / PAD * PAD;
+}
+
+static void measure_needs(const bur_onednn *dnnl, entry *e)
+{
+    const char *name = "";
+    dnnl->primitive_desc_query(e->main, dnnl_query_impl_info_str, 0, (void *)&name);
+    bur__onednn_estimate(&e->needs, name, &e->problem);
+    e->needs.scratch_bytes = pad(e->scratchpad_bytes) + pad(e->weights_bytes);
 }
 
 static dnnl_status_t describe_main(const bur_onednn *dnnl, entry *e, const descriptors *md,
@@ -414,8 +418,8 @@ static dnnl_status_t describe_main(const bur_onednn *dnnl, entry *e, const descr
     const md_pointer scratchpad =
         dnnl->primitive_desc_query_md(e->main, dnnl_query_scratchpad_md, 0);
     e->scratchpad_bytes = scratchpad ? dnnl->memory_desc_get_size(scratchpad) : 0;
-    e->by_products = goes_by_products(dnnl, e->main);
     measure_weights(dnnl, e, md);
+    measure_needs(dnnl, e);
     return dnnl_success;
 }
 
@@ -488,11 +492,6 @@ void bur__onednn_forget(void)
     pthread_mutex_unlock(&lock);
 }
 
-static size_t pad(size_t bytes)
-{
-    return (bytes + PAD - 1) / PAD * PAD;
-}
-
 bur_status bur__onednn_status(dnnl_status_t status, const char *what)
 {
     if (status == dnnl_success)
@@ -511,7 +510,7 @@ bur_status bur__onednn_describe(bur_onednn_needs *out, const bur_onednn_problem 
     entry *e = NULL;
     const dnnl_status_t status = entry_get(&e, dnnl, problem);
     if (status == dnnl_success)
-        *out = (bur_onednn_needs){pad(e->scratchpad_bytes) + pad(e->weights_bytes), e->by_products};
+        *out = e->needs;
     pthread_mutex_unlock(&lock);
     omp_set_num_threads(threads_before);
     return bur__onednn_status(status, "the description of a kernel");

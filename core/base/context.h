@@ -16,9 +16,9 @@ struct bur_context {
     atomic_uint_least64_t calls;
     atomic_size_t live_bytes, peak_bytes;
 
-    /* This process's pages when the context's first run was planned, less what the context held,
-     * and of them those of files. */
-    atomic_uint_least64_t runtime_bytes, runtime_file_bytes;
+    /* This process's pages: those of no file before the context's first run was planned, less what
+     * the context held, and those of files after it. */
+    atomic_uint_least64_t runtime_own_bytes, runtime_file_bytes;
 
     /* Backends and opened devices; made by core/run when first asked for. */
     void *devices;

@@ -9,7 +9,7 @@
  * read again before every slice: others may take memory after the plan was made. */
 static bur_status commit(const bur_region_memory *region, bur_buffer *buffer, size_t bytes)
 {
-    enum { SLICE_BYTES = 64 << 20, LEAST_LEFT_BYTES = 2 << 20 };
+    enum { SLICE_BYTES = 64 << 20, LEAST_LEFT_BYTES = 1 << 20 };
     bur_host_memory host = {0};
     for (size_t at = 0, slice = 0; at < bytes; at += slice) {
         slice = bytes - at < SLICE_BYTES ? bytes - at : SLICE_BYTES;

@@ -11,6 +11,10 @@
 
 enum { MIB = 1 << 20 };
 
+/* Graphs, plans and descriptions of kernels that planning leaves behind, at most: there when a
+ * budget is read, given back before a run takes its memory. */
+enum { PLANNING_BYTES = 8 << 20 };
+
 int64_t bur__validation_count(int64_t samples, double split)
 {
     return samples - (int64_t)floor((double)samples * (1 - split));
@@ -295,6 +299,27 @@ static void choose_pieces(bur_run_sessions *out, const bur_run_sessions *whole)
     out->arena_chunk_bytes = eighth > temporary ? eighth : temporary;
 }
 
+/* Pages of no file, before planning adds its own: backends keep descriptions of kernels, and those
+ * of a run are counted as its kernels'. */
+static void measure_own(bur_context *context)
+{
+    bur_host_memory host = {0};
+    if (atomic_load(&context->runtime_own_bytes) > 0)
+        return;
+    const uint64_t live = bur_context_memory(context).live_bytes;
+    const bool known = bur_host_memory_read(&host) == BUR_OK &&
+                       host.resident_bytes > host.resident_file_bytes + live;
+    atomic_store(&context->runtime_own_bytes,
+                 known ? host.resident_bytes - host.resident_file_bytes - live : 8ULL * MIB);
+}
+
+static void measure_files(bur_context *context)
+{
+    bur_host_memory host = {0};
+    const bool known = bur_host_memory_read(&host) == BUR_OK && host.resident_file_bytes > 0;
+    atomic_store(&context->runtime_file_bytes, known ? host.resident_file_bytes : 8ULL * MIB);
+}
+
 bur_status bur__run_sessions_plan(bur_run_sessions *out, const bur_recipe *recipe,
                                   const bur_target *target, const bur_target *fallback,
                                   const bur_dataset_info *train, const bur_dataset_info *test,
@@ -303,6 +328,7 @@ bur_status bur__run_sessions_plan(bur_run_sessions *out, const bur_recipe *recip
     BUR_TRY(bur__run_check_data(recipe, train));
     if (test != NULL)
         BUR_TRY(bur__run_check_data(recipe, test));
+    measure_own(bur_recipe_context(recipe));
     bur_run_sessions sessions = {.count = 0};
     bur_status status = plan_sessions(&sessions, recipe, target, fallback, train, test, options);
     if (status == BUR_OK && options->memory_growth) {
@@ -436,19 +462,6 @@ typedef struct runtime {
     uint64_t file_bytes;    /* of these: pages of files */
 } runtime;
 
-/* What is resident less `live`, which the context holds, and of it pages of files. */
-static void measure_runtime(bur_context *context, uint64_t live)
-{
-    /* How many pages a library's code takes differs by some 15 from start to start, with where it
-     * was put: rounded up, plans do not. */
-    const uint64_t steady_bytes = MIB / 2;
-    bur_host_memory host = {0};
-    const bool known = bur_host_memory_read(&host) == BUR_OK && host.resident_bytes > live;
-    const uint64_t own = known ? host.resident_bytes - live : 16ULL * MIB;
-    atomic_store(&context->runtime_file_bytes, host.resident_file_bytes);
-    atomic_store(&context->runtime_bytes, bur_size_align(own, steady_bytes));
-}
-
 /* Resident pages of program and libraries, and what threads and library kernels (`uses_library`)
  * add. They are read once for a context and go on with what it holds: a second plan of the same run
  * must give the same bytes, though the process has grown by the pages that the first plan took and
@@ -458,18 +471,22 @@ static runtime runtime_of(bur_context *context, const bur_target *target, size_t
 {
     /* Of the program, what it is the first to touch in a run, code and heap, and what the kernel
      * keeps for it; of a library's code oneDNN's 1 to 4, in the mean of a model 2.5. */
-    const uint64_t program_bytes = MIB, heap_bytes = 2ULL * MIB,
+    const uint64_t program_bytes = MIB, heap_bytes = MIB,
                    library_bytes = uses_library ? 3ULL * MIB : 0;
+    /* How many pages a library's code takes differs by some 15 from start to start, with where it
+     * was put: rounded up, plans do not. */
+    const uint64_t steady_bytes = MIB / 2;
     /* The kernel's counts of resident pages lag behind by up to 64 for each thread. */
     const uint64_t thread_bytes = MIB / 4;
     const uint64_t live = bur_context_memory(context).live_bytes;
     const uint64_t held = live > loaded_bytes ? live - loaded_bytes : 0;
-    if (atomic_load(&context->runtime_bytes) == 0)
-        measure_runtime(context, live);
-    const uint64_t present = atomic_load(&context->runtime_bytes) + held,
-                   of_files = atomic_load(&context->runtime_file_bytes);
+    if (atomic_load(&context->runtime_file_bytes) == 0)
+        measure_files(context);
+    const uint64_t of_files = atomic_load(&context->runtime_file_bytes),
+                   own = atomic_load(&context->runtime_own_bytes),
+                   present = bur_size_align(own + of_files, steady_bytes) + held;
     return (runtime){
-        .present_bytes = present > of_files ? present - of_files : 0,
+        .present_bytes = present - of_files,
         .bytes = present + program_bytes + heap_bytes + library_bytes +
                  (uint64_t)target->threads * thread_bytes,
         .file_bytes = of_files + program_bytes + library_bytes,
@@ -528,16 +545,14 @@ bur_status bur__run_plan_sum(bur_run_plan *out, const bur_run_sessions *sessions
         tensor_bytes + (target->backend->map != NULL ? 0 : state_bytes(&plan));
     const size_t loaded_bytes =
         (train->loaded ? train->bytes : 0) + (test != NULL && test->loaded ? test->bytes : 0);
-    const uint64_t code_bytes = plan.bytes[BUR_BYTES_RUNTIME];
-    const runtime own =
-        runtime_of(bur_recipe_context(recipe), target, loaded_bytes, code_bytes > 0);
+    const runtime own = runtime_of(bur_recipe_context(recipe), target, loaded_bytes,
+                                   plan.bytes[BUR_BYTES_RUNTIME] > 0);
     plan.bytes[BUR_BYTES_RUNTIME] += own.bytes;
     plan.file_bytes = own.file_bytes;
     for (int32_t c = 0; c < BUR_BYTE_CLASS_COUNT; c++)
         plan.peak_bytes += plan.bytes[c];
     plan.step_s = step_seconds(sessions, options);
-    /* Of the kernels there are descriptions already. */
-    judge(&plan, target, options, own.present_bytes + loaded_bytes + code_bytes);
+    judge(&plan, target, options, own.present_bytes + loaded_bytes + PLANNING_BYTES);
     *out = plan;
     return BUR_OK;
 }

@@ -72,8 +72,8 @@ typedef struct bur_limits {
 /** Host memory that a library takes for a kernel once it is built; upper estimates, 0 where it
  * generates nothing: other kernels take next to nothing. */
 typedef struct bur_generated {
-    uint32_t kernel_bytes;  /* code, and what describes it: equal calls share them */
-    uint32_t command_bytes; /* of each command */
+    size_t kernel_bytes;  /* code, and what describes it: equal calls share them */
+    size_t command_bytes; /* of each command */
 } bur_generated;
 
 typedef struct bur_backend {
