@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* These give false on overflow and leaves *out undefined. */
+/* These give false on overflow and leave *out undefined. */
 static inline bool bur_size_multiply(size_t *out, size_t a, size_t b)
 {
     return !__builtin_mul_overflow(a, b, out);
