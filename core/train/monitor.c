@@ -27,7 +27,7 @@ static uint64_t budget_bytes(const bur_host_memory *host, const bur_run_plan *pr
                              uint64_t reserve_bytes, bool *by_limit)
 {
     const uint64_t free_bytes = bur_host_free_bytes(host, reserve_bytes, by_limit);
-    const uint64_t unseen = *by_limit ? bur__run_plan_unseen_bytes(host, present->file_bytes) : 0;
+    const uint64_t unseen = *by_limit ? bur__run_budget_unseen_bytes(host, present->file_bytes) : 0;
     const uint64_t most = host->resident_bytes + free_bytes + unseen;
     const uint64_t missing = !*by_limit && host->ram_available_bytes < reserve_bytes
                                  ? reserve_bytes - host->ram_available_bytes

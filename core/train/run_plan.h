@@ -65,9 +65,18 @@ void bur__run_sessions_destroy(bur_run_sessions *sessions);
 /* The model's input and output must be the data's (BUR_E_SHAPE). */
 bur_status bur__run_check_data(const bur_recipe *recipe, const bur_dataset_info *data);
 
+/* Reads what the process holds of no file, once for a context and before planning adds to it:
+ * backends keep descriptions of kernels, and those of a run count as its kernels'. */
+void bur__run_budget_start(bur_context *context);
+
 /* Of a plan's pages of files those that are not resident yet: of a group's limit they count as
  * free in the share in which it is not charged for those that are. */
-uint64_t bur__run_plan_unseen_bytes(const bur_host_memory *host, uint64_t file_bytes);
+uint64_t bur__run_budget_unseen_bytes(const bur_host_memory *host, uint64_t file_bytes);
+
+/* Adds to a plan, whose runtime are its kernels so far, what program and libraries take; sets its
+ * peak, what of it must fit where and whether it does. `loaded_bytes` of its data are there. */
+void bur__run_budget_judge(bur_run_plan *plan, bur_context *context, const bur_target *target,
+                           const bur_fit_options *options, size_t loaded_bytes);
 
 /* Sums up bytes and budget of planned sessions. */
 bur_status bur__run_plan_sum(bur_run_plan *out, const bur_run_sessions *sessions,

@@ -208,11 +208,11 @@ static void test_train_budget__pages_that_nobody_charges_for_are_free_of_a_limit
 {
     (void)state;
     bur_host_memory host = {.resident_file_bytes = 9 * MIB};
-    assert_int_equal(bur__run_plan_unseen_bytes(&host, 12 * MIB), 3 * MIB);
-    assert_int_equal(bur__run_plan_unseen_bytes(&host, 8 * MIB), 0);
+    assert_int_equal(bur__run_budget_unseen_bytes(&host, 12 * MIB), 3 * MIB);
+    assert_int_equal(bur__run_budget_unseen_bytes(&host, 8 * MIB), 0);
     host.mapped_bytes = 3 * MIB;
-    assert_int_equal(bur__run_plan_unseen_bytes(&host, 12 * MIB), 2 * MIB);
+    assert_int_equal(bur__run_budget_unseen_bytes(&host, 12 * MIB), 2 * MIB);
     host.mapped_bytes = 9 * MIB;
-    assert_int_equal(bur__run_plan_unseen_bytes(&host, 12 * MIB), 0);
-    assert_int_equal(bur__run_plan_unseen_bytes(&(bur_host_memory){.left_bytes = 0}, 0), 0);
+    assert_int_equal(bur__run_budget_unseen_bytes(&host, 12 * MIB), 0);
+    assert_int_equal(bur__run_budget_unseen_bytes(&(bur_host_memory){.left_bytes = 0}, 0), 0);
 }
