@@ -175,6 +175,11 @@ static bur_status replace(bur_memory *memory, bur_region_memory *sized)
     return create_region(&regions[BUR_REGION_ARENA]);
 }
 
+void bur__memory_give_back(bur_memory *memory)
+{
+    destroy_region(&memory->regions[BUR_REGION_ARENA], memory->context);
+}
+
 bur_status bur__memory_replan(bur_memory *memory, const bur_plan *const *plans, int32_t count)
 {
     bur_region_memory sized[BUR_REGION_COUNT] = {0};

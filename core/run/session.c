@@ -225,12 +225,18 @@ bur_status bur_session_create(bur_session **out, bur_memory *memory, const bur_p
     return BUR_OK;
 }
 
+void bur__session_unbind(bur_session *session)
+{
+    for (int32_t i = 0; i < session->n_commands; i++)
+        session->command_backends[i]->command_destroy(session->commands[i]);
+    session->n_commands = session->n_segments = session->n_bound = 0;
+}
+
 void bur_session_destroy(bur_session *session)
 {
     if (session == NULL)
         return;
-    for (int32_t i = 0; i < session->n_commands; i++)
-        session->command_backends[i]->command_destroy(session->commands[i]);
+    bur__session_unbind(session);
     for (int32_t i = 0; i < session->n_states; i++)
         bur_free(session->context, (char *)session->states[i].name);
     void *const arrays[] = {session->commands, session->command_backends, session->command_nodes,

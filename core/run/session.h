@@ -27,6 +27,8 @@ struct bur_memory {
  * twice for a moment. BUR_E_UNSUPPORTED, with nothing changed, for a device whose memory the host
  * does not map; BUR_E_BUDGET, BUR_E_NOMEM: the state is kept, but there is no arena. */
 bur_status bur__memory_replan(bur_memory *memory, const bur_plan *const *plans, int32_t count);
+/* Gives the arena back before there are other plans, of a memory that can be replanned. */
+void bur__memory_give_back(bur_memory *memory);
 
 /* A run of commands on one device, or one copy. */
 typedef struct bur_segment {
@@ -56,6 +58,9 @@ struct bur_session {
 
 /* Makes the piece of a region that holds this offset, zeroed, if it is not there yet. */
 bur_status bur__memory_need(bur_memory *memory, bur_region region, size_t offset);
+
+/* Destroys its commands; state can still be read and written. */
+void bur__session_unbind(bur_session *session);
 
 /* Where a value or buffer of the plan lies in the memory; its buffer is NULL in memory that grows
  * and has not come so far. */

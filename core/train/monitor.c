@@ -77,6 +77,18 @@ static shortage find_shortage(const bur_trainer *trainer, bool is_host, const bu
     return found;
 }
 
+/* Of the kernels there are: a device keeps them beside those of parts. A batch that is not split
+ * has the same kernels with other levers. */
+static uint64_t kept_kernel_bytes(const bur_run_sessions *sessions, bool is_whole)
+{
+    uint64_t bytes = 0;
+    if (is_whole)
+        return 0;
+    for (int32_t i = 0; i < sessions->count; i++)
+        bytes += bur_plan_get_summary(sessions->list[i].plan)->code_bytes;
+    return bytes;
+}
+
 /* The levers that bring the run down to goal_bytes; *lower does not fit if none do. */
 static bur_status find_lower(bur_run_plan *lower, bur_fit_options *options, bur_trainer *trainer,
                              const bur_target *target, const bur_target *fallback,
@@ -89,14 +101,19 @@ static bur_status find_lower(bur_run_plan *lower, bur_fit_options *options, bur_
     /* What the run holds counts as the context's own in plans that are made now. */
     BUR_TRY(
         bur_run_plan_make(&counted_twice, trainer->recipe, target, fallback, train, test, options));
-    const uint64_t twice_bytes =
-        counted_twice.bytes[BUR_BYTES_RUNTIME] - trainer->present.bytes[BUR_BYTES_RUNTIME];
-    options->budget_bytes = goal_bytes + twice_bytes;
+    const int64_t beyond_bytes =
+        (int64_t)counted_twice.bytes[BUR_BYTES_RUNTIME] -
+        (int64_t)trainer->present.bytes[BUR_BYTES_RUNTIME] -
+        (int64_t)kept_kernel_bytes(&trainer->sessions, counted_twice.needs_whole_batch);
+    const int64_t left_bytes = (int64_t)goal_bytes + beyond_bytes;
+    if (left_bytes <= 0)
+        return BUR_OK;
+    options->budget_bytes = (uint64_t)left_bytes;
     BUR_TRY(bur__fit_lower(lower, options, trainer->recipe, target, fallback, train, test));
     options->budget_bytes = trainer->options.budget_bytes;
-    lower->peak_bytes -= twice_bytes;
-    lower->needed_bytes -= twice_bytes;
-    lower->bytes[BUR_BYTES_RUNTIME] -= twice_bytes;
+    lower->peak_bytes -= (uint64_t)beyond_bytes;
+    lower->needed_bytes -= (uint64_t)beyond_bytes;
+    lower->bytes[BUR_BYTES_RUNTIME] -= (uint64_t)beyond_bytes;
     lower->budget_bytes = goal_bytes;
     /* While the persistent region moves it is there twice, in place of the arena. */
     const uint64_t persistent_bytes = lower->device_bytes - lower->arena_bytes;
@@ -139,6 +156,28 @@ static bur_status tell_helpless(bur_trainer *trainer, const shortage *found,
     return bur__trainer_tell(trainer, BUR_EVENT_NOTE, note);
 }
 
+static bool can_step_down(const bur_trainer *trainer, const bur_target *target)
+{
+    return target->info->unified != 0 && target->backend->map != NULL &&
+           !trainer->options.memory_growth && trainer->present.fallback_nodes == 0;
+}
+
+/* Plans take some MiB themselves, which a limit may not leave: they are made in the arena's place.
+ */
+static bur_status step_down(bur_run_plan *lower, bur_trainer *trainer, const bur_target *target,
+                            const bur_target *fallback, const shortage *found, int64_t epoch)
+{
+    bur_fit_options options = trainer->options;
+    bur__trainer_give_arena(trainer);
+    BUR_TRY(find_lower(lower, &options, trainer, target, fallback, found->goal_bytes));
+    if (!lower->fits)
+        return bur__trainer_take_arena(trainer, target, fallback);
+    BUR_TRY(tell_lower(trainer, found, epoch, lower));
+    BUR_TRY(bur__trainer_rebind(trainer, &options));
+    trainer->present = *lower;
+    return BUR_OK;
+}
+
 bur_status bur__trainer_watch(bur_trainer *trainer, int64_t epoch)
 {
     bur_host_memory host = {0};
@@ -151,14 +190,8 @@ bur_status bur__trainer_watch(bur_trainer *trainer, int64_t epoch)
     trainer->was_helpless = trainer->was_helpless && found.is_short;
     if (!found.is_short)
         return BUR_OK;
-    bur_fit_options options = trainer->options;
     bur_run_plan lower = {.fits = false};
-    if (target.info->unified != 0 && target.backend->map != NULL && !options.memory_growth)
-        BUR_TRY(find_lower(&lower, &options, trainer, &target, &fallback, found.goal_bytes));
-    if (!lower.fits)
-        return tell_helpless(trainer, &found, &target, &lower);
-    BUR_TRY(tell_lower(trainer, &found, epoch, &lower));
-    BUR_TRY(bur__trainer_rebind(trainer, &options));
-    trainer->present = lower;
-    return BUR_OK;
+    if (can_step_down(trainer, &target) && !trainer->was_helpless)
+        BUR_TRY(step_down(&lower, trainer, &target, &fallback, &found, epoch));
+    return lower.fits ? BUR_OK : tell_helpless(trainer, &found, &target, &lower);
 }

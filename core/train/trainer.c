@@ -171,15 +171,43 @@ static bur_status replace_sessions(bur_trainer *trainer, bur_run_sessions *sessi
     return BUR_OK;
 }
 
+void bur__trainer_give_arena(bur_trainer *trainer)
+{
+    trainer->has_no_arena = true;
+    for (int32_t i = 0; i < trainer->sessions.count; i++)
+        bur__session_unbind(trainer->sessions.list[i].session);
+    bur__memory_give_back(trainer->memory);
+}
+
+bur_status bur__trainer_take_arena(bur_trainer *trainer, const bur_target *target,
+                                   const bur_target *fallback)
+{
+    const bur_plan *plans[RUN_MAX_SESSIONS];
+    forget_plans(target, fallback);
+    list_plans(plans, &trainer->sessions);
+    BUR_TRY(bur__memory_replan(trainer->memory, plans, trainer->sessions.count));
+    for (int32_t i = 0; i < trainer->sessions.count; i++) {
+        bur_run_session *entry = &trainer->sessions.list[i];
+        bur_session *bound = NULL;
+        BUR_TRY(bur_session_create(&bound, trainer->memory, entry->plan));
+        bur_session_destroy(entry->session);
+        entry->session = bound;
+    }
+    trainer->has_no_arena = false;
+    return BUR_OK;
+}
+
 bur_status bur__trainer_rebind(bur_trainer *trainer, const bur_fit_options *options)
 {
     bur_device *cpu = NULL;
     bur_run_sessions sessions;
     BUR_TRY(bur_device_open(&cpu, trainer->context, "cpu"));
     const bur_target target = bur_device_target(trainer->device), fallback = bur_device_target(cpu);
+    forget_plans(&target, &fallback);
     BUR_TRY(bur__run_sessions_plan(&sessions, trainer->recipe, &target, &fallback,
                                    bur_dataset_describe(trainer->source), test_info(trainer),
                                    options));
+    forget_plans(&target, &fallback);
     const bur_status status = replace_sessions(trainer, &sessions);
     if (status != BUR_OK) {
         bur__run_sessions_destroy(&sessions);

@@ -56,6 +56,13 @@ void bur__plateau_look(bur_plateau *plateau, const bur_schedule *schedule, doubl
 bur_status bur__trainer_bind(bur_trainer *trainer);
 void bur__trainer_unbind(bur_trainer *trainer);
 
+/* Gives the arena back and what is bound to it, so that there is memory to plan in; until the run
+ * is bound anew or has its arena again there is only its state to be saved. */
+void bur__trainer_give_arena(bur_trainer *trainer);
+/* Takes the arena again, for the sessions there are. */
+bur_status bur__trainer_take_arena(bur_trainer *trainer, const bur_target *target,
+                                   const bur_target *fallback);
+
 /* Plans and binds the run anew with other levers; state, data and position stay. A failure other
  * than BUR_E_UNSUPPORTED leaves the state to be saved, and nothing to run. */
 bur_status bur__trainer_rebind(bur_trainer *trainer, const bur_fit_options *options);
