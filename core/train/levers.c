@@ -15,7 +15,7 @@ static const float deep_shares[] = {0.5F, 0.4F, 0.3F, 0.2F, 0.1F};
 
 /* Between a plan and the start of its run the process grows a little, and a limit leaves as much
  * less: where levers can, they leave so much. */
-enum { SLACK_BYTES = 1 << 20 };
+enum { SLACK_BYTES = 2 << 20 };
 
 /* What planning leaves in the heap, at most: it was not yet there when the smallest was named. */
 enum { PLANNING_BYTES = 2 << 20 };
