@@ -192,6 +192,13 @@ static bur_status write_class_weights(bur_session *session)
         bur_desc_bytes(&graph->values[graph->weights].desc));
 }
 
+bur_status bur__session_bind(bur_session *session)
+{
+    if (!session->memory->regions[BUR_REGION_ARENA].grows)
+        BUR_TRY(bind_steps(session, session->plan->n_steps));
+    return write_class_weights(session);
+}
+
 bur_status bur_session_create(bur_session **out, bur_memory *memory, const bur_plan *plan)
 {
     if (out == NULL || memory == NULL || plan == NULL)
@@ -211,12 +218,10 @@ bur_status bur_session_create(bur_session **out, bur_memory *memory, const bur_p
     session->memory = memory;
     session->plan = plan;
     bur_status status = make_lists(session);
-    if (status == BUR_OK && !memory->regions[BUR_REGION_ARENA].grows)
-        status = bind_steps(session, plan->n_steps);
     if (status == BUR_OK)
         status = list_states(session);
     if (status == BUR_OK)
-        status = write_class_weights(session);
+        status = bur__session_bind(session);
     if (status != BUR_OK) {
         bur_session_destroy(session);
         return status;

@@ -59,7 +59,9 @@ struct bur_session {
 /* Makes the piece of a region that holds this offset, zeroed, if it is not there yet. */
 bur_status bur__memory_need(bur_memory *memory, bur_region region, size_t offset);
 
-/* Destroys its commands; state can still be read and written. */
+/* Makes the commands; in memory that grows they come with the first step. */
+bur_status bur__session_bind(bur_session *session);
+/* Destroys them; state can still be read and written. */
 void bur__session_unbind(bur_session *session);
 
 /* Where a value or buffer of the plan lies in the memory; its buffer is NULL in memory that grows

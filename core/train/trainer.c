@@ -175,7 +175,8 @@ void bur__trainer_give_arena(bur_trainer *trainer)
 {
     trainer->has_no_arena = true;
     for (int32_t i = 0; i < trainer->sessions.count; i++)
-        bur__session_unbind(trainer->sessions.list[i].session);
+        if (trainer->sessions.list[i].session != NULL)
+            bur__session_unbind(trainer->sessions.list[i].session);
     bur__memory_give_back(trainer->memory);
 }
 
@@ -186,13 +187,9 @@ bur_status bur__trainer_take_arena(bur_trainer *trainer, const bur_target *targe
     forget_plans(target, fallback);
     list_plans(plans, &trainer->sessions);
     BUR_TRY(bur__memory_replan(trainer->memory, plans, trainer->sessions.count));
-    for (int32_t i = 0; i < trainer->sessions.count; i++) {
-        bur_run_session *entry = &trainer->sessions.list[i];
-        bur_session *bound = NULL;
-        BUR_TRY(bur_session_create(&bound, trainer->memory, entry->plan));
-        bur_session_destroy(entry->session);
-        entry->session = bound;
-    }
+    for (int32_t i = 0; i < trainer->sessions.count; i++)
+        if (trainer->sessions.list[i].session != NULL)
+            BUR_TRY(bur__session_bind(trainer->sessions.list[i].session));
     trainer->has_no_arena = false;
     return BUR_OK;
 }
@@ -203,7 +200,6 @@ bur_status bur__trainer_rebind(bur_trainer *trainer, const bur_fit_options *opti
     bur_run_sessions sessions;
     BUR_TRY(bur_device_open(&cpu, trainer->context, "cpu"));
     const bur_target target = bur_device_target(trainer->device), fallback = bur_device_target(cpu);
-    forget_plans(&target, &fallback);
     BUR_TRY(bur__run_sessions_plan(&sessions, trainer->recipe, &target, &fallback,
                                    bur_dataset_describe(trainer->source), test_info(trainer),
                                    options));
