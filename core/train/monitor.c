@@ -97,23 +97,23 @@ static bur_status find_lower(bur_run_plan *lower, bur_fit_options *options, bur_
     const bur_dataset_info *train = bur_dataset_describe(trainer->source);
     const bur_dataset_info *test =
         trainer->test == NULL ? NULL : bur_dataset_describe(trainer->test);
-    bur_run_plan counted_twice;
-    /* What the run holds counts as the context's own in plans that are made now. */
-    BUR_TRY(
-        bur_run_plan_make(&counted_twice, trainer->recipe, target, fallback, train, test, options));
-    const int64_t beyond_bytes =
-        (int64_t)counted_twice.bytes[BUR_BYTES_RUNTIME] -
+    bur_run_plan again;
+    BUR_TRY(bur_run_plan_make(&again, trainer->recipe, target, fallback, train, test, options));
+    /* What plans that are made now count too much (below 0: too little): what the run holds counts
+     * as the context's own, what the device keeps does not count. */
+    const int64_t surplus_bytes =
+        (int64_t)again.bytes[BUR_BYTES_RUNTIME] -
         (int64_t)trainer->present.bytes[BUR_BYTES_RUNTIME] -
-        (int64_t)kept_kernel_bytes(&trainer->sessions, counted_twice.needs_whole_batch);
-    const int64_t left_bytes = (int64_t)goal_bytes + beyond_bytes;
-    if (left_bytes <= 0)
+        (int64_t)kept_kernel_bytes(&trainer->sessions, again.needs_whole_batch);
+    const int64_t budget = (int64_t)goal_bytes + surplus_bytes;
+    if (budget <= 0)
         return BUR_OK;
-    options->budget_bytes = (uint64_t)left_bytes;
+    options->budget_bytes = (uint64_t)budget;
     BUR_TRY(bur__fit_lower(lower, options, trainer->recipe, target, fallback, train, test));
     options->budget_bytes = trainer->options.budget_bytes;
-    lower->peak_bytes -= (uint64_t)beyond_bytes;
-    lower->needed_bytes -= (uint64_t)beyond_bytes;
-    lower->bytes[BUR_BYTES_RUNTIME] -= (uint64_t)beyond_bytes;
+    lower->peak_bytes -= (uint64_t)surplus_bytes; /* modulo 2^64: below 0 it is added */
+    lower->needed_bytes -= (uint64_t)surplus_bytes;
+    lower->bytes[BUR_BYTES_RUNTIME] -= (uint64_t)surplus_bytes;
     lower->budget_bytes = goal_bytes;
     /* While the persistent region moves it is there twice, in place of the arena. */
     const uint64_t persistent_bytes = lower->device_bytes - lower->arena_bytes;
@@ -159,7 +159,7 @@ static bur_status tell_helpless(bur_trainer *trainer, const shortage *found,
 static bool can_step_down(const bur_trainer *trainer, const bur_target *target)
 {
     return target->info->unified != 0 && target->backend->map != NULL &&
-           !trainer->options.memory_growth && trainer->present.fallback_nodes == 0;
+           !trainer->options.memory_growth;
 }
 
 /* Plans take some MiB themselves, which a limit may not leave: they are made in the arena's place.
