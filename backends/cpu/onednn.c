@@ -209,14 +209,14 @@ static size_t scratch(const bur_device_info *info, const bur_call *call, int32_t
     return bur__onednn_describe(&needs, &p) == BUR_OK ? needs.scratch_bytes : 0;
 }
 
-/* A command's: its tensors as oneDNN has them. */
 static bur_generated generates(const bur_call *call, int32_t threads)
 {
+    enum { TENSORS_BYTES = 9 << 9 }; /* of a command, as oneDNN holds them: 4.2 KiB in the mean */
     const bur_onednn_problem p = problem_of(call, threads);
     bur_onednn_needs needs = {0};
     if (bur__onednn_describe(&needs, &p) != BUR_OK)
         return (bur_generated){0};
-    return (bur_generated){.kernel_bytes = needs.code_bytes, .command_bytes = 9 << 9};
+    return (bur_generated){.kernel_bytes = needs.code_bytes, .command_bytes = TENSORS_BYTES};
 }
 
 /* ---- build ---- */

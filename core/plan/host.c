@@ -160,8 +160,8 @@ static void read_group(bounds *out, const hierarchy *h, const char *root, const 
     const uint64_t usage = read_number(root, folder, h->usage);
     if (usage == NO_LIMIT)
         return;
-    const uint64_t start_bytes = (uint64_t)1
-                                 << 20; /* mapped, but code that only starts a program */
+    /* Mapped, but code that only starts a program. */
+    const uint64_t start_bytes = (uint64_t)1 << 20;
     const uint64_t clean =
         minus(stat_sum(root, folder, h->cache), stat_sum(root, folder, h->unclean));
     const uint64_t mapped =

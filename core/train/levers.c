@@ -14,11 +14,8 @@ static const float deep_shares[] = {0.5F, 0.4F, 0.3F, 0.2F, 0.1F};
 #define LEAST_KEPT 0.1
 
 /* Between a plan and the start of its run the process grows a little, and a limit leaves as much
- * less: where levers can, they leave so much. */
+ * less: where levers can, they leave so much, and so does a budget that is named. */
 enum { SLACK_BYTES = 2 << 20 };
-
-/* What planning leaves in the heap, at most: it was not yet there when the smallest was named. */
-enum { PLANNING_BYTES = 2 << 20 };
 
 /* Of a limit go to page tables: 8 bytes for a page of 4 KiB, twice for what is not full. */
 enum { PAGE_TABLE_SHARE = 256 };
@@ -260,7 +257,7 @@ bur_status bur_run_plan_smallest(bur_run_plan *out, const bur_recipe *recipe,
     BUR_TRY(try_plan(&best, &f));
     BUR_TRY(find_levers(&best, set.recompute == 0, set.accumulate == 0, &f));
     *out = best.plan;
-    out->budget_bytes = out->needed_bytes + out->needed_bytes / PAGE_TABLE_SHARE + PLANNING_BYTES;
+    out->budget_bytes = out->needed_bytes + out->needed_bytes / PAGE_TABLE_SHARE + SLACK_BYTES;
     return BUR_OK;
 }
 

@@ -1,5 +1,4 @@
-/* What a run takes of the host beside its tensors, what host and device leave, and whether it fits.
- */
+/* What a run takes beside its tensors, what host and device leave, and whether it fits. */
 #include "run_plan.h"
 #include "../base/context.h"
 #include "../base/size.h"
