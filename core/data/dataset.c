@@ -1,4 +1,4 @@
-/* Data sets in memory: wrapping arrays, views, gathering a batch. */
+/* Data sets in memory: wrapping arrays, views, repeats, gathering a batch. */
 #include "dataset.h"
 #include "../base/size.h"
 
@@ -72,6 +72,8 @@ static bur_status create(bur_dataset **out, bur_context *context, const bur_data
     bur_shape_count(&dataset->x_count, &info->sample);
     if (info->classes == 0)
         bur_shape_count(&dataset->target_count, &info->target);
+    dataset->x_stride_bytes = (size_t)dataset->x_count * bur_dtype_bytes(x_dtype);
+    dataset->target_stride_bytes = (size_t)dataset->target_count * bur_dtype_bytes(target_dtype);
     *out = dataset;
     return BUR_OK;
 }
@@ -133,6 +135,22 @@ bur_status bur_dataset_from_arrays(bur_dataset **out, bur_context *context,
     return BUR_OK;
 }
 
+/* A set of count samples in the memory of another, from its first. */
+static bur_status share(bur_dataset **out, const bur_dataset *owner, int64_t count)
+{
+    bur_dataset *view = bur_alloc(owner->context, sizeof *view);
+    if (view == NULL)
+        return BUR_E_NOMEM;
+    *view = *owner;
+    view->own_x = view->own_target = NULL;
+    view->own_name = NULL;
+    view->info.count = count;
+    view->info.bytes = 0;
+    view->info.loaded = false;
+    *out = view;
+    return BUR_OK;
+}
+
 bur_status bur_dataset_view(bur_dataset **out, const bur_dataset *parent, int64_t first,
                             int64_t count)
 {
@@ -142,18 +160,25 @@ bur_status bur_dataset_view(bur_dataset **out, const bur_dataset *parent, int64_
         return bur_fail(BUR_E_RANGE,
                         "%" PRId64 " samples from sample %" PRId64 " on, of a set of %" PRId64,
                         count, first, parent->info.count);
-    bur_dataset *view = bur_alloc(parent->context, sizeof *view);
-    if (view == NULL)
-        return BUR_E_NOMEM;
-    *view = *parent;
-    view->own_x = view->own_target = NULL;
-    view->own_name = NULL;
-    view->info.count = count;
-    view->info.bytes = 0;
-    view->info.loaded = false;
-    view->x += (size_t)(first * parent->x_count) * bur_dtype_bytes(parent->x_dtype);
-    view->target += (size_t)(first * parent->target_count) * bur_dtype_bytes(parent->target_dtype);
+    bur_dataset *view = NULL;
+    BUR_TRY(share(&view, parent, count));
+    view->x += (size_t)first * parent->x_stride_bytes;
+    view->target += (size_t)first * parent->target_stride_bytes;
     *out = view;
+    return BUR_OK;
+}
+
+bur_status bur_dataset_repeat(bur_dataset **out, const bur_dataset *sample, int64_t count)
+{
+    if (out == NULL || sample == NULL)
+        return bur_fail(BUR_E_ARG, "bur_dataset_repeat: NULL argument");
+    if (sample->info.count != 1 || count < 1)
+        return bur_fail(BUR_E_ARG, "%" PRId64 " repeats of %" PRId64 " samples; of one, 1 or more",
+                        count, sample->info.count);
+    bur_dataset *repeat = NULL;
+    BUR_TRY(share(&repeat, sample, count));
+    repeat->x_stride_bytes = repeat->target_stride_bytes = 0;
+    *out = repeat;
     return BUR_OK;
 }
 
@@ -182,9 +207,8 @@ size_t bur_dataset_target_bytes(const bur_dataset_info *info)
 
 static int32_t label_at(const bur_dataset *dataset, int64_t row)
 {
-    if (dataset->target_dtype == BUR_U8)
-        return dataset->target[row];
-    return ((const int32_t *)(const void *)dataset->target)[row];
+    const unsigned char *label = dataset->target + (size_t)row * dataset->target_stride_bytes;
+    return dataset->target_dtype == BUR_U8 ? *label : *(const int32_t *)(const void *)label;
 }
 
 bool bur_dataset_is_sorted(const bur_dataset *dataset)
@@ -243,16 +267,15 @@ void bur_dataset_gather(const bur_dataset *dataset, const int64_t *rows, int64_t
                         void *target)
 {
     const int64_t x_count = dataset->x_count, target_count = dataset->target_count;
-    const size_t x_bytes = (size_t)x_count * bur_dtype_bytes(dataset->x_dtype);
-    const size_t target_bytes = (size_t)target_count * bur_dtype_bytes(dataset->target_dtype);
+    const size_t x_stride = dataset->x_stride_bytes, target_stride = dataset->target_stride_bytes;
     unsigned char *to = target;
     for (int64_t i = 0; i < n; i++) {
         assert(rows[i] >= 0 && rows[i] < dataset->info.count);
         const size_t row = (size_t)rows[i];
         if (i + AHEAD < n)
-            fetch_ahead(dataset->x + (size_t)rows[i + AHEAD] * x_bytes, x_bytes);
-        copy_x[dataset->x_dtype](x + i * x_count, dataset->x + row * x_bytes, x_count);
+            fetch_ahead(dataset->x + (size_t)rows[i + AHEAD] * x_stride, x_stride);
+        copy_x[dataset->x_dtype](x + i * x_count, dataset->x + row * x_stride, x_count);
         copy_target[dataset->target_dtype](to + i * target_count * 4,
-                                           dataset->target + row * target_bytes, target_count);
+                                           dataset->target + row * target_stride, target_count);
     }
 }

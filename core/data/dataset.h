@@ -7,10 +7,11 @@
 struct bur_dataset {
     bur_context *context;
     bur_dataset_info info;
-    bur_dtype x_dtype;      /* f32 or u8 */
-    bur_dtype target_dtype; /* labels: u8 or i32; values: f32 */
-    int64_t x_count;        /* elements of one x */
-    int64_t target_count;   /* elements of one target; 1 for a label */
+    bur_dtype x_dtype;                          /* f32 or u8 */
+    bur_dtype target_dtype;                     /* labels: u8 or i32; values: f32 */
+    int64_t x_count;                            /* elements of one x */
+    int64_t target_count;                       /* elements of one target; 1 for a label */
+    size_t x_stride_bytes, target_stride_bytes; /* from sample to sample; 0: they are all one */
     const unsigned char *x, *target;
     unsigned char *own_x, *own_target; /* the same, if this set allocated them; else NULL */
     char *own_name;

@@ -105,6 +105,37 @@ static void test_data_dataset__a_view_shares_the_last_rows(void **state)
     context_free(context);
 }
 
+static void test_data_dataset__a_repeat_gives_its_one_sample_at_every_row(void **state)
+{
+    (void)state;
+    enum { COUNT = 1000000 };
+    bur_context *context = context_make();
+    const float x[] = {3, 4};
+    const int32_t label = 2;
+    const bur_dataset_info one = plane(1, 3);
+    bur_dataset *sample = NULL, *set = NULL, *view = NULL, *none = NULL;
+    assert_ok(bur_dataset_from_arrays(&sample, context, &one, BUR_F32, x, &label));
+    assert_ok(bur_dataset_repeat(&set, sample, COUNT));
+    assert_int_equal(bur_dataset_describe(set)->count, COUNT);
+    assert_int_equal(bur_dataset_describe(set)->bytes, 0);
+    assert_ok(bur_dataset_view(&view, set, COUNT / 2, COUNT / 2));
+    const int64_t rows[] = {COUNT / 2 - 1, 0, 12345, 7};
+    float gx[4][2] = {{0}};
+    int32_t labels[4] = {0};
+    bur_dataset_gather(view, rows, 4, gx[0], labels);
+    for (int i = 0; i < 4; i++) {
+        assert_memory_equal(gx[i], x, sizeof x);
+        assert_int_equal(labels[i], label);
+    }
+    assert_false(bur_dataset_is_sorted(set));
+    assert_status(BUR_E_ARG, bur_dataset_repeat(&none, sample, 0));
+    assert_status(BUR_E_ARG, bur_dataset_repeat(&none, set, 5));
+    bur_dataset_destroy(view);
+    bur_dataset_destroy(set);
+    bur_dataset_destroy(sample);
+    context_free(context);
+}
+
 static void test_data_dataset__label_order_is_detected(void **state)
 {
     (void)state;

@@ -67,6 +67,10 @@ BUR_API bur_status bur_dataset_from_arrays(bur_dataset **out, bur_context *conte
  */
 BUR_API bur_status bur_dataset_view(bur_dataset **out, const bur_dataset *parent, int64_t first,
                                     int64_t count);
+/** The one sample of a set, count times, sharing its memory; that set must outlive this. So a run
+ * can be measured over data that are not there. Errors: BUR_E_ARG for a count below 1, or a set
+ * that is not one sample. */
+BUR_API bur_status bur_dataset_repeat(bur_dataset **out, const bur_dataset *sample, int64_t count);
 BUR_API void bur_dataset_destroy(bur_dataset *dataset);
 BUR_API const bur_dataset_info *bur_dataset_describe(const bur_dataset *dataset);
 /** Bytes of one target (4 for a label). */
