@@ -140,7 +140,8 @@ BUR_API bur_status bur_run_plan_make(bur_run_plan *out, const bur_recipe *recipe
                                      const bur_dataset_info *train, const bur_dataset_info *test,
                                      const bur_fit_options *options);
 
-/** The largest batch whose plan fits the budget, 0 if not even one sample does. */
+/** The largest batch whose plan fits the budget, 0 if not even one sample does. Of a budget that is
+ * read from the host half a MiB is left: the run that takes this batch reads it again. */
 BUR_API bur_status bur_run_plan_largest(int64_t *out, const bur_recipe *recipe,
                                         const bur_target *target, const bur_target *fallback,
                                         const bur_dataset_info *train, const bur_dataset_info *test,
