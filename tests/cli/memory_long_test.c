@@ -288,6 +288,41 @@ static void test_cli_memory_long__under_any_limit_a_run_ends_well_or_is_refused(
         skip();
 }
 
+/* ---- the monitor ---- */
+
+/* It finds too little and plans a step down, for a model whose plans take 6 MiB themselves: from
+ * limits that refuse the run to those that leave it alone none kills. */
+static void test_cli_memory_long__planning_a_step_down_takes_no_more_than_there_is(void **state)
+{
+    (void)state;
+    enum { LIMITS = 56, STEP_BYTES = 1 << 18 };
+    static const char model[] = "efficientnet-b0 input=64x64x3 classes=10",
+                      line[] = "train efficientnet-b0 input=64x64x3 classes=10 data=random "
+                               "samples=20 batch=8 epochs=4 lr=0.000001 optimizer=momentum "
+                               "accumulate=1 recompute=off out=run --device cpu --json --quiet";
+    test_cgroup group;
+    int ran = 0, refused = 0;
+    const int step = test_long_fraction();
+    enter_folder();
+    const bool limited = test_cgroup_create(&group);
+    const uint64_t planned = (uint64_t)planned_bytes(model, 8, "momentum");
+    for (int i = 0; limited && i < LIMITS; i += step) {
+        const int code = run_within(&group, planned - (uint64_t)(i * STEP_BYTES), line);
+        if (code != 0 && code != 5)
+            fail_msg("%.2f MiB below its plan it gave %d:\n%s", i * STEP_BYTES / MIB, code,
+                     run.err);
+        ran += code == 0;
+        refused += code == 5;
+    }
+    if (limited)
+        test_cgroup_destroy(&group);
+    print_message("%d limits ran, %d refused\n", ran, refused);
+    assert_true(!limited || step > 1 || (ran > 0 && refused > 0));
+    leave_folder();
+    if (!limited)
+        skip();
+}
+
 /* ---- the largest batch ---- */
 
 static const struct {
@@ -388,6 +423,8 @@ static void test_cli_memory_long__the_largest_batch_runs_and_the_next_does_not(v
         const int64_t next = batch + (is_exact ? 1 : (int64_t)ceil(slack / each));
         const bool good = runs(&group, limit, model, batch);
         const double peak = (double)test_cgroup_peak(&group);
+        if (!good)
+            print_message("%s\n", run.code < 0 ? "killed" : run.err);
         const next_batch more = try_next(&group, limit, model, next, is_exact);
         print_message("%-30s %5d MiB, %7.2f a sample: batch %6" PRId64
                       " %s with %.1f MiB, %6" PRId64 " %s\n",

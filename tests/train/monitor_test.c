@@ -174,9 +174,15 @@ static void test_train_monitor__what_cannot_step_down_says_so_once_and_goes_on(v
     int64_t count = 0;
     open_resnet(&s);
     start(&s);
+    float *undisturbed = train(&s, &count);
     const bur_run_plan plan = *bur_trainer_plan(s.trainer);
+    bur_trainer_destroy(s.trainer);
+    start(&s);
     s.shrunk_bytes = plan.peak_bytes - plan.arena_bytes;
-    free(train(&s, &count));
+    float *helpless = train(&s, &count); /* in an arena that was given back and taken again */
+    assert_memory_equal(helpless, undisturbed, (size_t)count * sizeof *undisturbed);
+    free(helpless);
+    free(undisturbed);
     assert_int_equal(s.notes, 1);
     assert_non_null(strstr(s.note, "the run cannot give any back: it normalises the whole batch"));
     assert_int_equal(s.live_bytes[EPOCHS - 1], plan.device_bytes);
