@@ -28,8 +28,8 @@ typedef struct verifying {
     cli_target target;
     bur_fit_options options;
     bur_data data;
-    bur_dataset *sample; /* what data.train repeats, if no data are named */
-    zeros pixels, batch;
+    bur_dataset *one; /* the sample that data.train repeats, if no data are named */
+    zeros sample, batch;
     bur_trainer *trainer;
     bur_scalars scalars;
 } verifying;
@@ -56,15 +56,15 @@ static void zeros_unmap(zeros *z)
  * in any order, would be memory that no plan knows. */
 static bur_status open_zeros(verifying *v)
 {
-    bur_dataset_info one = v->model.train;
+    bur_dataset_info info = v->model.train;
     int64_t x_count = 0;
-    one.count = 1;
-    BUR_TRY(bur_shape_count(&x_count, &one.sample));
-    const size_t x_bytes = (size_t)x_count, y_bytes = bur_dataset_target_bytes(&one);
-    BUR_TRY(zeros_map(&v->pixels, x_bytes > y_bytes ? x_bytes : y_bytes));
-    BUR_TRY(bur_dataset_from_arrays(&v->sample, v->app->context, &one, BUR_U8, v->pixels.pages,
-                                    v->pixels.pages));
-    return bur_dataset_repeat(&v->data.train, v->sample, v->model.train.count);
+    info.count = 1;
+    BUR_TRY(bur_shape_count(&x_count, &info.sample));
+    const size_t x_bytes = (size_t)x_count, y_bytes = bur_dataset_target_bytes(&info);
+    BUR_TRY(zeros_map(&v->sample, x_bytes > y_bytes ? x_bytes : y_bytes));
+    BUR_TRY(bur_dataset_from_arrays(&v->one, v->app->context, &info, BUR_U8, v->sample.pages,
+                                    v->sample.pages));
+    return bur_dataset_repeat(&v->data.train, v->one, v->model.train.count);
 }
 
 static bur_status open_data(verifying *v)
@@ -81,9 +81,9 @@ static void close_all(verifying *v)
         bur_data_close(&v->data);
     } else {
         bur_dataset_destroy(v->data.train);
-        bur_dataset_destroy(v->sample);
+        bur_dataset_destroy(v->one);
     }
-    zeros_unmap(&v->pixels);
+    zeros_unmap(&v->sample);
     zeros_unmap(&v->batch);
     cli_model_close(&v->model);
 }

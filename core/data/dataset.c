@@ -267,15 +267,15 @@ void bur_dataset_gather(const bur_dataset *dataset, const int64_t *rows, int64_t
                         void *target)
 {
     const int64_t x_count = dataset->x_count, target_count = dataset->target_count;
-    const size_t x_stride = dataset->x_stride_bytes, target_stride = dataset->target_stride_bytes;
+    const size_t x_bytes = dataset->x_stride_bytes, target_bytes = dataset->target_stride_bytes;
     unsigned char *to = target;
     for (int64_t i = 0; i < n; i++) {
         assert(rows[i] >= 0 && rows[i] < dataset->info.count);
         const size_t row = (size_t)rows[i];
         if (i + AHEAD < n)
-            fetch_ahead(dataset->x + (size_t)rows[i + AHEAD] * x_stride, x_stride);
-        copy_x[dataset->x_dtype](x + i * x_count, dataset->x + row * x_stride, x_count);
+            fetch_ahead(dataset->x + (size_t)rows[i + AHEAD] * x_bytes, x_bytes);
+        copy_x[dataset->x_dtype](x + i * x_count, dataset->x + row * x_bytes, x_count);
         copy_target[dataset->target_dtype](to + i * target_count * 4,
-                                           dataset->target + row * target_stride, target_count);
+                                           dataset->target + row * target_bytes, target_count);
     }
 }

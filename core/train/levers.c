@@ -17,8 +17,8 @@ static const float deep_shares[] = {0.5F, 0.4F, 0.3F, 0.2F, 0.1F};
  * less: where levers can, they leave so much, and so does a budget that is named. */
 enum { SLACK_BYTES = 2 << 20 };
 
-/* What the host leaves is read anew by each program that starts, some 0.3 MiB more or less: a batch
- * that is named must still start. */
+/* What the host leaves is read anew by each program that starts, some 0.3 MiB more or less: the
+ * batch that is named as the largest must still start. */
 enum { READING_BYTES = 1 << 19 };
 
 /* Of a limit go to page tables: 8 bytes for a page of 4 KiB, twice for what is not full. */
@@ -74,7 +74,7 @@ static bur_status try_lever(attempt *a, const fitting *f)
 }
 
 /* As try_plan; a budget that was read from the host is taken to be READING_BYTES less. */
-static bur_status try_named(attempt *a, const fitting *f)
+static bur_status try_largest(attempt *a, const fitting *f)
 {
     const bool read = a->options.budget_bytes == 0 && !f->target->info->assumed;
     BUR_TRY(try_plan(a, f));
@@ -319,7 +319,7 @@ bur_status bur_run_plan_largest(int64_t *out, const bur_recipe *recipe, const bu
     for (int round = 0; over - fit > 1; round++) {
         attempt whole;
         BUR_TRY(start_whole(&whole, options, train, batch));
-        BUR_TRY(try_named(&whole, &f));
+        BUR_TRY(try_largest(&whole, &f));
         if (whole.plan.fits) {
             fit = batch;
             best = whole.plan;

@@ -105,10 +105,10 @@ static bur_status find_lower(bur_run_plan *lower, bur_fit_options *options, bur_
         (int64_t)again.bytes[BUR_BYTES_RUNTIME] -
         (int64_t)trainer->present.bytes[BUR_BYTES_RUNTIME] -
         (int64_t)kept_kernel_bytes(&trainer->sessions, again.needs_whole_batch);
-    const int64_t budget = (int64_t)goal_bytes + surplus_bytes;
-    if (budget <= 0)
+    const int64_t budget_bytes = (int64_t)goal_bytes + surplus_bytes;
+    if (budget_bytes <= 0)
         return BUR_OK;
-    options->budget_bytes = (uint64_t)budget;
+    options->budget_bytes = (uint64_t)budget_bytes;
     BUR_TRY(bur__fit_lower(lower, options, trainer->recipe, target, fallback, train, test));
     options->budget_bytes = trainer->options.budget_bytes;
     lower->peak_bytes -= (uint64_t)surplus_bytes; /* modulo 2^64: below 0 it is added */
