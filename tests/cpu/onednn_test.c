@@ -227,13 +227,16 @@ static void test_cpu_onednn__without_avx512_it_carries_out_convolutions_alone(vo
     expect_large_calls(false);
 }
 
-/* Small products, and what it would do by its general product: the gradient of patches. */
+/* Small products, those that wait for a large matrix, and what it would do by its general product:
+ * the gradient of patches. */
 static void test_cpu_onednn__leaves_to_the_portable_kernels_what_they_do_as_fast(void **state)
 {
     (void)state;
     static const struct large_call others[] = {
         {"matmul", 2, {{2, 0, {32, 128}}, {2, 0, {128, 64}}}, ""},
         {"matmul", 2, {{2, 0, {32, 128}}, {2, 0, {784, 128}}}, "transpose_b=1"},
+        {"matmul", 2, {{2, 0, {8, 784}}, {2, 0, {784, 1024}}}, ""},
+        {"matmul", 2, {{2, 0, {8, 1024}}, {2, 0, {8, 1024}}}, "transpose_a=1"},
         {"conv2d_grad_w",
          2,
          {{4, 0, {8, 64, 64, 3}}, {4, 0, {8, 4, 4, 192}}},

@@ -5,7 +5,10 @@
  * Loops as in BLIS (Van Zee and van de Geijn, 2015): k in blocks of KC, n of NC, m of MC; panels of
  * b stay in the L1 cache while panels of a stream from L2. Threads share nothing while they
  * multiply: a grid of (m, n, k) blocks, each with its own packed panels; blocks of k write partial
- * sums that are added up in order. */
+ * sums that are added up in order.
+ *
+ * Products of few rows or few steps take as long as b takes to arrive from memory, or c: both are
+ * fetched ahead there, in the order in which they lie. */
 #ifndef BUR_CPU_GEMM_H
 #define BUR_CPU_GEMM_H
 
@@ -26,6 +29,11 @@ enum { MR = 8, NV = 2 };
 enum { MR = 4, NV = 2 };
 #endif
 enum { NR = NV * LANES, KC = 320, MC = 16 * MR, NC = 1024 };
+/* Blocks of a b that is fetched ahead: two of them fit in every L2 cache. A smaller b stays there.
+ */
+enum { FETCH_COLUMNS = 256, FETCH_STEPS = 128, LEAST_FETCHED = 1 << 16 };
+/* So few steps are done before the next tile of c has arrived. */
+enum { FEW_STEPS = 32 };
 _Static_assert((int)NR <= (int)MAX_LINES && (int)MR <= (int)MAX_LINES, "a panel is too wide");
 
 typedef struct gemm {
@@ -51,7 +59,12 @@ typedef struct tile {
     int64_t first_run, run;
     const float *b;
     int64_t b_stride;
+    /* What is fetched meanwhile if a is packed: NR floats at each step, runs of `first_fetch` and
+     * then `fetch_run` of them and a jump after each. */
+    const float *fetch;
+    int64_t first_fetch, fetch_run, fetch_jump;
     float *c;
+    const float *next_c; /* the tile below, fetched too */
     int64_t c_stride;
     int64_t last;      /* columns in the last vector */
     bool add;          /* to what c holds */
@@ -106,6 +119,12 @@ INLINE void store_tile(const tile *t, vec sum[MR][NV], const int mr, const int n
         activate_tile(t, mr, (nv - 1) * LANES + last);
 }
 
+INLINE void fetch_next_c(const tile *t, const int mr, const int nv)
+{
+    UNROLL for (int i = 0; i < mr; i++) UNROLL for (int v = 0; v < nv; v++)
+        __builtin_prefetch(t->next_c + i * t->c_stride + v * LANES, 1);
+}
+
 /* sum += a b at one step, x[i] being line i's value. */
 #define MULTIPLY_STEP(b, x)                                                                        \
     do {                                                                                           \
@@ -123,10 +142,15 @@ INLINE void multiply_tile(const tile *t, const int mr, const int nv)
     vec sum[MR][NV];
     UNROLL for (int i = 0; i < mr; i++) UNROLL for (int v = 0; v < nv; v++) sum[i][v] = (vec){0};
 
-    const float *a = t->a, *b = t->b;
+    fetch_next_c(t, mr, nv);
+    const float *a = t->a, *b = t->b, *fetch = t->fetch;
     const int64_t b_stride = t->b_stride;
-    for (int64_t p = t->k; p > 0; p--, a += MR, b += b_stride)
-        MULTIPLY_STEP(b, a[i]);
+    for (int64_t left = t->k, run = least(t->first_fetch, left); left > 0;
+         left -= run, run = least(t->fetch_run, left), fetch += t->fetch_jump)
+        for (int64_t p = run; p > 0; p--, a += MR, b += b_stride, fetch += NR) {
+            UNROLL for (int v = 0; v < NV; v++) __builtin_prefetch(fetch + v * LANES);
+            MULTIPLY_STEP(b, a[i]);
+        }
     store_tile(t, sum, mr, nv);
 }
 
@@ -136,6 +160,7 @@ INLINE void multiply_lines(const tile *t, const int mr, const int nv)
     vec sum[MR][NV];
     UNROLL for (int i = 0; i < mr; i++) UNROLL for (int v = 0; v < nv; v++) sum[i][v] = (vec){0};
 
+    fetch_next_c(t, mr, nv);
     const float *const *pointer = t->pointer;
     const float *b = t->b;
     const int64_t b_stride = t->b_stride;
@@ -194,6 +219,7 @@ typedef struct block {
     bool add;    /* to what c holds */
     bool finish; /* there are no partial sums to add */
     bool b_in_place;
+    bool fetches_b; /* from where it lies */
     float *a_panels, *b_panels;
 } block;
 
@@ -223,11 +249,11 @@ INLINE int64_t count_runs(const gemm *g, int64_t step, int64_t depth)
 }
 
 /* Whether lines of a are read where they lie: little is gained by packing them if few panels of b
- * meet them, and their pointers must fit where the panels would be. */
-static bool points_at_lines(const gemm *g, range n, range k)
+ * meet them, and their pointers must fit where the panels would be. No b is fetched beside them. */
+static bool points_at_lines(const gemm *g, const block *own, range k)
 {
     const int64_t depth = k.end - k.begin;
-    return g->point_a != NULL && n.end - n.begin <= 4 * NR &&
+    return g->point_a != NULL && !own->fetches_b && own->n.end - own->n.begin <= 4 * NR &&
            count_runs(g, k.begin, depth) * (int64_t)sizeof(float *) <= depth * 4;
 }
 
@@ -246,17 +272,33 @@ static void prepare_a_panels(const gemm *g, float *panel, range m, range k, int6
     }
 }
 
+/* What panel `panel` of the columns n fetches while it is multiplied at steps k: its share of the
+ * same columns at the steps after them. The last steps fetch themselves. */
+static void fetch_share(tile *t, const gemm *g, const block *own, range n, range k, int64_t panel)
+{
+    const int64_t width = (n.end - n.begin) / NR, at = panel * t->k;
+    const int64_t first = k.end < own->k.end ? k.end : k.begin;
+    t->fetch = g->b.data + (first + at / width) * g->b.stride + n.begin + at % width * NR;
+    t->first_fetch = width - at % width;
+    t->fetch_run = width;
+    t->fetch_jump = g->b.stride - width * NR;
+}
+
 static void multiply_panels(const gemm *g, const block *own, tile *t, range m, range n, range k,
                             int64_t height)
 {
     const int64_t depth = k.end - k.begin;
-    const bool lines = points_at_lines(g, own->n, k);
+    const bool lines = points_at_lines(g, own, k);
     const float *b_panel = own->b_panels;
     for (int64_t j = n.begin; j < n.end; j += NR, b_panel += depth * NR) {
         const int64_t columns = least(NR, n.end - j), vectors = (columns + LANES - 1) / LANES;
         const bool direct = own->b_in_place && columns == NR;
         t->b = direct ? g->b.data + k.begin * g->b.stride + j : b_panel;
         t->b_stride = direct ? g->b.stride : NR;
+        t->fetch = t->b;
+        t->first_fetch = depth;
+        if (direct && own->fetches_b)
+            fetch_share(t, g, own, n, k, (j - n.begin) / NR);
         t->last = columns - (vectors - 1) * LANES;
         t->bias = g->bias == NULL ? NULL : g->bias + j;
         const float *a_panel = own->a_panels;
@@ -265,40 +307,45 @@ static void multiply_panels(const gemm *g, const block *own, tile *t, range m, r
             t->a = a_panel;
             t->pointer = (const float *const *)(const void *)a_panel;
             t->c = own->c + i * g->c_stride + j;
+            t->next_c = t->c + (i + height + rows <= own->m.end ? height * g->c_stride : 0);
             (lines ? lines_tiles : tiles)[rows][vectors](t);
         }
     }
 }
 
-static void multiply_steps(const gemm *g, const block *own, tile *t, range k)
+static void multiply_steps(const gemm *g, const block *own, tile *t, range n, range k)
 {
     t->k = k.end - k.begin;
     if (g->point_a != NULL) {
         t->run = g->run;
         t->first_run = least(g->run - k.begin % g->run, t->k);
     }
-    for (int64_t j = own->n.begin; j < own->n.end; j += NC) {
-        const range n = {j, least(j + NC, own->n.end)};
-        pack_b_panels(g, own->b_panels, n, k, own->b_in_place);
-        for (int64_t i = own->m.begin; i < own->m.end; i += MC) {
-            const range m = {i, least(i + MC, own->m.end)};
-            const int64_t height = panel_height(m.end - m.begin);
-            prepare_a_panels(g, own->a_panels, m, k, height, points_at_lines(g, own->n, k));
-            multiply_panels(g, own, t, m, n, k, height);
-        }
+    pack_b_panels(g, own->b_panels, n, k, own->b_in_place);
+    /* With few steps a panel at a time, so that c is written in the order in which it lies. */
+    const int64_t rows = t->k <= FEW_STEPS ? panel_height(own->m.end - own->m.begin) : MC;
+    for (int64_t i = own->m.begin; i < own->m.end; i += rows) {
+        const range m = {i, least(i + rows, own->m.end)};
+        const int64_t height = panel_height(m.end - m.begin);
+        prepare_a_panels(g, own->a_panels, m, k, height, points_at_lines(g, own, k));
+        multiply_panels(g, own, t, m, n, k, height);
     }
 }
 
 static void multiply_block(const gemm *g, const block *own)
 {
     tile t = {.c_stride = g->c_stride, .activation = g->activation, .alpha = g->alpha};
+    const int64_t columns = own->fetches_b ? FETCH_COLUMNS : NC,
+                  most = own->fetches_b ? FETCH_STEPS : KC;
     const int64_t steps = own->k.end - own->k.begin,
-                  blocks = steps > KC ? (steps + KC - 1) / KC : 1;
-    for (int64_t q = 0; q < blocks; q++) {
-        const range k = share(steps, 1, q, blocks);
-        t.add = own->add || q > 0;
-        t.finish = own->finish && q + 1 == blocks;
-        multiply_steps(g, own, &t, (range){own->k.begin + k.begin, own->k.begin + k.end});
+                  blocks = steps > most ? (steps + most - 1) / most : 1;
+    for (int64_t j = own->n.begin; j < own->n.end; j += columns) {
+        const range n = {j, least(j + columns, own->n.end)};
+        for (int64_t q = 0; q < blocks; q++) {
+            const range k = share(steps, 1, q, blocks);
+            t.add = own->add || q > 0;
+            t.finish = own->finish && q + 1 == blocks;
+            multiply_steps(g, own, &t, n, (range){own->k.begin + k.begin, own->k.begin + k.end});
+        }
     }
 }
 
@@ -376,18 +423,21 @@ static void gemm_work(const gemm *g, grid parts, int32_t worker, float *scratch,
     float *panels = scratch + worker * (own_a + own_b);
     float *partial = scratch + workers * (own_a + own_b) +
                      (q - 1) * round_up(c_floats, CACHE_LINE_FLOATS) + offset;
-    const bool few_rows = g->m / parts.m <= 4 * MR || g->b.stride <= 2 * NR;
-    const block own = {
+    const bool few_rows = g->m / parts.m <= 4 * MR;
+    const bool in_place = g->pack_b == pack_columns && (few_rows || g->b.stride <= 2 * NR);
+    block own = {
         .m = share(g->m, 1, in_plane / parts.n, parts.m),
         .n = share(g->n, column_unit(parts, g->n), in_plane % parts.n, parts.n),
         .k = share(g->k, 1, q, parts.k),
         .c = q == 0 ? g->c : partial,
         .add = g->add && q == 0,
         .finish = parts.k == 1,
-        .b_in_place = g->pack_b == pack_columns && few_rows,
+        .b_in_place = in_place,
         .a_panels = panels,
         .b_panels = panels + own_a,
     };
+    own.fetches_b = in_place && few_rows &&
+                    (own.k.end - own.k.begin) * (own.n.end - own.n.begin) >= LEAST_FETCHED;
     if (own.m.begin < own.m.end && own.n.begin < own.n.end)
         multiply_block(g, &own);
 }

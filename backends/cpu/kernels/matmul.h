@@ -2,6 +2,7 @@
 #ifndef BUR_CPU_MATMUL_H
 #define BUR_CPU_MATMUL_H
 
+#include "dot.h"
 #include "gemm.h"
 
 /* Rows this far apart, or a multiple, meet in the same few places of the L1 cache. */
@@ -14,11 +15,20 @@ static gemm matmul_sizes(const bur_call *call)
     return (gemm){.m = c[0], .n = c[1], .k = a[call->attr->matmul.transpose_a ? 0 : 1]};
 }
 
+/* Whether the product is one of dot.h. With fewer steps, or rows beyond those, packing b pays. */
+static bool is_dots(const bur_call *call, const gemm *g)
+{
+    enum { MOST_ROWS = 32, LEAST_STEPS = 64 };
+    const bur_matmul_attr *attr = &call->attr->matmul;
+    return call->op == BUR_OP_matmul && attr->transpose_b && !attr->transpose_a &&
+           g->m <= MOST_ROWS && g->k >= LEAST_STEPS;
+}
+
 static size_t matmul_scratch(const bur_device_info *info, const bur_call *call, int32_t threads)
 {
     (void)info;
     const gemm g = matmul_sizes(call);
-    return gemm_scratch(g.m, g.n, g.k, g.m * g.n, threads);
+    return is_dots(call, &g) ? 0 : gemm_scratch(g.m, g.n, g.k, g.m * g.n, threads);
 }
 
 /* The parts that `threads` cut one product into. */
@@ -71,6 +81,11 @@ static void matmul(const bur_command *command, int thread, int threads)
     const bur_call *call = &command->kernel->call;
     const bur_matmul_attr *attr = &call->attr->matmul;
     gemm g = matmul_sizes(call);
+    if (is_dots(call, &g)) {
+        const dots d = {g.m, g.n, g.k, command->inputs[0], command->inputs[1], command->outputs[0]};
+        dot_work(&d, thread, threads);
+        return;
+    }
     set_operands(&g, attr, command->inputs[0], command->inputs[1], command->outputs[0]);
     if (call->n_inputs == 3) {
         g.bias = command->inputs[2];

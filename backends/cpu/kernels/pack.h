@@ -28,11 +28,12 @@ INLINE void pad_panel(float *panel, int64_t pitch, int64_t lines, int64_t width,
             panel[p * pitch + i] = 0;
 }
 
-/* 4 lines of LANES steps each become LANES groups of 4: two rounds of interleaving within each
- * 128-bit part, so one form serves every width of register. */
-INLINE void transpose_four(float *panel, int64_t pitch, const float *const *line)
+/* Four vectors a, b, c, d become four of groups of 4 lanes: group g of out[s] is lane 4 g + s of
+ * each. Two rounds of interleaving within each 128-bit part, so one form serves every width of
+ * register. */
+INLINE void interleave_four(vec *out, const vec *in)
 {
-    const vec a = load(line[0]), b = load(line[1]), c = load(line[2]), d = load(line[3]);
+    const vec a = in[0], b = in[1], c = in[2], d = in[3];
 #if LANES == 16
 #define LOW(...)                                                                                   \
     __builtin_shufflevector(__VA_ARGS__, 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29)
@@ -54,12 +55,22 @@ INLINE void transpose_four(float *panel, int64_t pitch, const float *const *line
 #define SECOND(...) __builtin_shufflevector(__VA_ARGS__, 2, 3, 6, 7)
 #endif
     const vec ab_low = LOW(a, b), cd_low = LOW(c, d), ab_high = HIGH(a, b), cd_high = HIGH(c, d);
-    const vec step[4] = {FIRST(ab_low, cd_low), SECOND(ab_low, cd_low), FIRST(ab_high, cd_high),
-                         SECOND(ab_high, cd_high)};
+    out[0] = FIRST(ab_low, cd_low);
+    out[1] = SECOND(ab_low, cd_low);
+    out[2] = FIRST(ab_high, cd_high);
+    out[3] = SECOND(ab_high, cd_high);
 #undef LOW
 #undef HIGH
 #undef FIRST
 #undef SECOND
+}
+
+/* 4 lines of LANES steps each become LANES groups of 4. */
+INLINE void transpose_four(float *panel, int64_t pitch, const float *const *line)
+{
+    vec step[4];
+    interleave_four(step,
+                    (const vec[]){load(line[0]), load(line[1]), load(line[2]), load(line[3])});
     for (int s = 0; s < 4; s++) {
         vec4 part[LANES / 4];
         memcpy(part, &step[s], sizeof part);
