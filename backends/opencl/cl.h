@@ -294,6 +294,7 @@ BUR_CL_ROW_FUNCTIONS(batch_norm_infer);
 BUR_CL_ROW_FUNCTIONS(batch_norm_infer_grad);
 BUR_CL_ROW_FUNCTIONS(running_stats);
 BUR_CL_ROW_FUNCTIONS(matmul); /* gemm.c */
+BUR_CL_ROW_FUNCTIONS(matmul_add);
 BUR_CL_ROW_FUNCTIONS(conv2d); /* conv.c */
 BUR_CL_ROW_FUNCTIONS(conv2d_grad_x);
 BUR_CL_ROW_FUNCTIONS(conv2d_grad_w);
@@ -325,6 +326,7 @@ BUR_CL_SCRATCH_FUNCTION(bias_grad);
 BUR_CL_SCRATCH_FUNCTION(loss);
 BUR_CL_SCRATCH_FUNCTION(global_norm);
 BUR_CL_SCRATCH_FUNCTION(matmul);
+BUR_CL_SCRATCH_FUNCTION(matmul_add);
 BUR_CL_SCRATCH_FUNCTION(conv2d_grad_x);
 BUR_CL_SCRATCH_FUNCTION(conv2d_grad_w);
 

@@ -130,7 +130,7 @@ bur_status bur__cl_clblast_bind(bur_command *command, const bur_kernel *kernel,
     snprintf(command->own_text, sizeof command->own_text, "%s, not run", kernel->row->name);
     command->text = command->own_text;
     BUR_TRY(bur__cl_launch_add_call(command, enqueue_clblast));
-    if (call->n_inputs < 3)
+    if (call->op != BUR_OP_matmul_bias_act)
         return BUR_OK;
     return bur__cl_launch_bias_act(command, kernel->second, y, &inputs[2], y, &call->outputs[0],
                                    attr->activation, attr->alpha);

@@ -80,14 +80,16 @@ bur_status bur__cl_build_matmul(bur_kernel *kernel)
     const bur_device_info *info = &kernel->device->info;
     const bur__cl_product size = bur__cl_product_of(call);
     if (is_clblast(info, &size))
-        return bur__cl_program(&kernel->second, kernel->device, "map", "");
+        return call->op == BUR_OP_matmul_bias_act
+                   ? bur__cl_program(&kernel->second, kernel->device, "map", "")
+                   : BUR_OK;
     const tile t = tile_of(kernel->device, &size);
     char options[BUR_CL_OPTIONS_BYTES];
     snprintf(options, sizeof options,
              "-DV=%" PRId64 " -DROWS=%" PRId64 " -DVECTORS=%" PRId64
              " -DTRANSPOSE_A=%d -DTRANSPOSE_B=%d -DACT=%" PRId32 "%s%s%s%s",
              t.vector, t.rows, t.vectors, attr->transpose_a != 0, attr->transpose_b != 0,
-             attr->activation, call->n_inputs > 2 ? " -DBIAS" : "",
+             attr->activation, call->op == BUR_OP_matmul_bias_act ? " -DBIAS" : "",
              is_packed(info, call) ? " -DPACKED" : "",
              size.n % (t.vector * t.vectors) == 0 ? " -DWHOLE" : "",
              bur__cl_on_host(info) ? " -DPANELS" : "");
@@ -116,7 +118,7 @@ bur_status bur__cl_bind_matmul(bur_command *command, const bur_kernel *kernel,
     int32_t count = 0;
     args[count++] = bur__cl_f32(&inputs[0]);
     args[count++] = bur__cl_f32(packed ? scratch : &inputs[1]);
-    if (call->n_inputs > 2)
+    if (call->op == BUR_OP_matmul_bias_act)
         args[count++] = bur__cl_f32(&inputs[2]);
     args[count++] = bur__cl_f32(&outputs[0]);
     args[count++] = bur__cl_int(size.m);
@@ -125,4 +127,36 @@ bur_status bur__cl_bind_matmul(bur_command *command, const bur_kernel *kernel,
     args[count++] = bur__cl_float(call->attr->matmul.alpha);
     return bur__cl_launch_add(command, kernel->program, "matmul",
                               bur__cl_divide_up(size.m, t.rows) * tiles_n, local, args, count);
+}
+
+/* ---- with a sum: the product lies in scratch, before what it needs itself ---- */
+
+static size_t product_bytes(const bur_device_info *info, const bur_call *call)
+{
+    const size_t align = info->align_bytes;
+    return (bur_desc_bytes(&call->outputs[0]) + align - 1) / align * align;
+}
+
+size_t bur__cl_scratch_matmul_add(const bur_device_info *info, const bur_call *call)
+{
+    return product_bytes(info, call) + bur__cl_scratch_matmul(info, call);
+}
+
+bur_status bur__cl_build_matmul_add(bur_kernel *kernel)
+{
+    BUR_TRY(bur__cl_build_matmul(kernel));
+    return bur__cl_build_sum_chunks(&kernel->second, kernel->device,
+                                    bur_desc_count(&kernel->call.outputs[0]));
+}
+
+bur_status bur__cl_bind_matmul_add(bur_command *command, const bur_kernel *kernel,
+                                   const bur_place *inputs, const bur_place *outputs,
+                                   const bur_place *scratch)
+{
+    const bur_call *call = &kernel->call;
+    const bur_place rest = {scratch->buffer,
+                            scratch->offset_bytes + product_bytes(&kernel->device->info, call)};
+    BUR_TRY(bur__cl_bind_matmul(command, kernel, inputs, scratch, &rest));
+    return bur__cl_launch_add_chunks(command, kernel->second, scratch, &inputs[2], &inputs[3],
+                                     &outputs[0], bur_desc_count(&call->outputs[0]), 1);
 }

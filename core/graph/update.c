@@ -13,6 +13,9 @@ enum { MOST_GROUPS = 16, LEAST_GROUP_BYTES = 1 << 20 };
 /* The same of rows that add gradients up. */
 enum { LEAST_SUM_BYTES = 1 << 22 };
 
+/* Products of so few steps take no longer with a sum. */
+enum { MOST_SUM_STEPS = 32 };
+
 /* The optimizer's row and how many state tensors it keeps per parameter. */
 static const struct {
     bur_op op;
@@ -187,18 +190,32 @@ static void count_readers(const update *u, int32_t *readers)
         readers[graph->gradients[u->order[k].parameter]]++;
 }
 
-/* A convolution's gradient that nothing else reads is added to `kept` by the kernel that makes it:
- * oneDNN's has to move it once more in any case. It does not for matrices, whose products are
- * slower by more than the row of sums takes. */
+/* The row that adds what `node` makes to a sum, where that is quicker than a row of sums;
+ * BUR_OP_COUNT if there is none. oneDNN's gradients of convolutions have to be moved once more in
+ * any case. Products of few steps take as long as it takes to write them; those of more are slower
+ * with a sum by more than the row of sums takes. */
+static bur_op row_with_sum(const bur_graph *graph, const bur_graph_node *node)
+{
+    if (node->op == BUR_OP_conv2d_grad_w)
+        return BUR_OP_conv2d_grad_w_add;
+    if (node->op != BUR_OP_matmul)
+        return BUR_OP_COUNT;
+    const int64_t *a = graph->values[graph->inputs[node->first_input]].desc.shape.dim;
+    return a[node->attr.matmul.transpose_a ? 0 : 1] <= MOST_SUM_STEPS ? BUR_OP_matmul_add
+                                                                      : BUR_OP_COUNT;
+}
+
+/* A gradient that nothing else reads is added to `kept` by the kernel that makes it. */
 static bur_status add_in_kernel(bur_graph *graph, int32_t kept, int32_t gradient, bool *added)
 {
     bur_graph_node *node = &graph->nodes[graph->values[gradient].producer];
-    *added = node->op == BUR_OP_conv2d_grad_w;
+    const bur_op with_sum = row_with_sum(graph, node);
+    *added = with_sum != BUR_OP_COUNT;
     if (!*added)
         return BUR_OK;
     const int32_t *from = graph->inputs + node->first_input;
     const int32_t inputs[] = {from[0], from[1], kept, graph->scalars};
-    node->op = BUR_OP_conv2d_grad_w_add;
+    node->op = with_sum;
     node->n_inputs = 4;
     graph->values[gradient].memory = kept;
     return bur__graph_add_inputs(graph, inputs, 4, &node->first_input);

@@ -72,7 +72,8 @@ bur_status bur_infer_matmul(const bur_call *call, bur_desc *outputs)
 {
     const bur_matmul_attr *attr = &call->attr->matmul;
     const bur_desc *a = &call->inputs[0], *b = &call->inputs[1];
-    BUR_TRY(check_floats(call, 0, call->n_inputs));
+    const bool has_bias = call->n_inputs == 3;
+    BUR_TRY(check_floats(call, 0, has_bias ? 3 : 2));
     if (a->shape.rank != 2 || b->shape.rank != 2)
         return bur_fail(BUR_E_SHAPE, "matrices are needed, not %s and %s", SHAPES(a, b));
     const int ta = attr->transpose_a != 0, tb = attr->transpose_b != 0;
@@ -85,7 +86,7 @@ bur_status bur_infer_matmul(const bur_call *call, bur_desc *outputs)
     outputs[0].dtype = a->dtype;
     BUR_TRY(
         bur_shape_make(&outputs[0].shape, 2, (int64_t[]){a->shape.dim[ta], b->shape.dim[1 - tb]}));
-    return call->n_inputs == 3 ? check_bias(&call->inputs[2], outputs[0].shape.dim[1]) : BUR_OK;
+    return has_bias ? check_bias(&call->inputs[2], outputs[0].shape.dim[1]) : BUR_OK;
 }
 
 bur_status bur_infer_bias_add(const bur_call *call, bur_desc *outputs)
@@ -252,14 +253,26 @@ bur_status bur_infer_loss_value(const bur_call *call, bur_desc *outputs)
     return BUR_OK;
 }
 
-bur_status bur_infer_conv2d_grad_w_add(const bur_call *call, bur_desc *outputs)
+/* Of rows (.., .., sum, scalars), the rest of which `infer` checks. */
+static bur_status infer_added(const bur_call *call, bur_desc *outputs,
+                              bur_status (*infer)(const bur_call *, bur_desc *))
 {
     BUR_TRY(check_floats(call, 0, 3));
     BUR_TRY(check_scalars(&call->inputs[3]));
-    BUR_TRY(bur_infer_conv2d_grad_w(call, outputs));
+    BUR_TRY(infer(call, outputs));
     return bur_shape_equal(&call->inputs[2].shape, &outputs[0].shape)
                ? BUR_OK
                : bur_fail(BUR_E_SHAPE, "%s is added to %s", SHAPES(&outputs[0], &call->inputs[2]));
+}
+
+bur_status bur_infer_conv2d_grad_w_add(const bur_call *call, bur_desc *outputs)
+{
+    return infer_added(call, outputs, bur_infer_conv2d_grad_w);
+}
+
+bur_status bur_infer_matmul_add(const bur_call *call, bur_desc *outputs)
+{
+    return infer_added(call, outputs, bur_infer_matmul);
 }
 
 bur_status bur_infer_optimizer(const bur_call *call, bur_desc *outputs)

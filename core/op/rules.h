@@ -75,6 +75,7 @@ bur_status bur_infer_conv2d_transpose(const bur_call *call, bur_desc *outputs);
 bur_status bur_infer_conv2d_grad_x(const bur_call *call, bur_desc *outputs);
 bur_status bur_infer_conv2d_grad_w(const bur_call *call, bur_desc *outputs);
 bur_status bur_infer_conv2d_grad_w_add(const bur_call *call, bur_desc *outputs);
+bur_status bur_infer_matmul_add(const bur_call *call, bur_desc *outputs);
 bur_status bur_infer_max_pool2d(const bur_call *call, bur_desc *outputs);
 bur_status bur_infer_max_pool2d_grad(const bur_call *call, bur_desc *outputs);
 bur_status bur_infer_avg_pool2d(const bur_call *call, bur_desc *outputs);

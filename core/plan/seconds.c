@@ -67,7 +67,12 @@ static int32_t conv_variant(const bur_call *call, const bur_desc *w)
 /* A row that adds to a sum is of the class of the one that does not. */
 static bur_op row_of_class(bur_op op)
 {
-    return op == BUR_OP_conv2d_grad_w_add ? BUR_OP_conv2d_grad_w : op;
+    static const bur_op adding[][2] = {{BUR_OP_conv2d_grad_w_add, BUR_OP_conv2d_grad_w},
+                                       {BUR_OP_matmul_add, BUR_OP_matmul}};
+    for (size_t i = 0; i < sizeof adding / sizeof *adding; i++)
+        if (op == adding[i][0])
+            return adding[i][1];
+    return op;
 }
 
 static int32_t variant_of(const bur_call *call)

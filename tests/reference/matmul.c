@@ -18,6 +18,14 @@ void ref_matmul(const bur_call *call, double *const *x, double *const *y)
         }
 }
 
+/* y = A B and the sum */
+void ref_matmul_add(const bur_call *call, double *const *x, double *const *y)
+{
+    ref_matmul(call, x, y);
+    for (int64_t i = 0; i < ref_count(&call->outputs[0]); i++)
+        y[0][i] += ref_scalars(x[3]).first_sample == 0 ? 0 : x[2][i];
+}
+
 /* y = act(A B + bias) */
 void ref_matmul_bias_act(const bur_call *call, double *const *x, double *const *y)
 {

@@ -1,4 +1,4 @@
-/* The rows matmul and matmul_bias_act. Part of kernels.c. */
+/* The rows matmul, matmul_bias_act and matmul_add. Part of kernels.c. */
 #ifndef BUR_CPU_MATMUL_H
 #define BUR_CPU_MATMUL_H
 
@@ -87,7 +87,9 @@ static void matmul(const bur_command *command, int thread, int threads)
         return;
     }
     set_operands(&g, attr, command->inputs[0], command->inputs[1], command->outputs[0]);
-    if (call->n_inputs == 3) {
+    if (call->op == BUR_OP_matmul_add)
+        g.add = start_from_sum(command, thread, threads);
+    if (call->op == BUR_OP_matmul_bias_act) {
         g.bias = command->inputs[2];
         g.activation = attr->activation;
         g.alpha = attr->alpha;
