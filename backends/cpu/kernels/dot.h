@@ -13,8 +13,10 @@
 /* The tile of c whose sums are registers: rows of a by rows of b. */
 #if LANES == 16 || defined(__aarch64__)
 enum { DOT_ROWS = 4 };
+#define DOT_SIZES(X) X(1) X(2) X(3) X(4)
 #else
 enum { DOT_ROWS = 2 };
+#define DOT_SIZES(X) X(1) X(2)
 #endif
 enum { DOT_COLUMNS = 4, DOT_STEPS = 512, DOT_AHEAD_BYTES = 8192 };
 
@@ -37,9 +39,9 @@ INLINE vec4 sum_four(const vec *v)
     vec step[4];
     interleave_four(step, v);
     const vec sum = (step[0] + step[1]) + (step[2] + step[3]);
-    vec4 part[LANES / 4], total;
+    vec4 part[LANES / 4];
     memcpy(part, &sum, sizeof part);
-    total = part[0];
+    vec4 total = part[0];
     UNROLL for (int g = 1; g < LANES / 4; g++) total += part[g];
     return total;
 }
@@ -74,8 +76,10 @@ INLINE void multiply_dots(const dot_tile *t, const int rows)
     const float *a = t->a, *const *b = t->b, *const *next_b = t->next_b;
     const int64_t a_stride = t->a_stride, steps = t->steps, whole = steps / LANES * LANES;
     vec sum[DOT_ROWS][DOT_COLUMNS];
-    UNROLL for (int i = 0; i < rows; i++) UNROLL for (int j = 0; j < DOT_COLUMNS; j++) sum[i][j] =
-        (vec){0};
+    UNROLL for (int i = 0; i < rows; i++)
+    {
+        UNROLL for (int j = 0; j < DOT_COLUMNS; j++) sum[i][j] = (vec){0};
+    }
     int64_t p = 0;
     for (; p < whole; p += LANES) {
         UNROLL for (int j = 0; j < DOT_COLUMNS; j++) __builtin_prefetch(next_b[j] + p);
@@ -97,18 +101,13 @@ typedef void dot_function(const dot_tile *t);
         multiply_dots(t, rows);                                                                    \
     }
 #define DOT_NAME(rows) dots_##rows,
-#if LANES == 16 || defined(__aarch64__)
-#define DOT_SIZES(X) X(1) X(2) X(3) X(4)
-#else
-#define DOT_SIZES(X) X(1) X(2)
-#endif
 DOT_SIZES(DOT_FUNCTION)
 static dot_function *const dot_functions[DOT_ROWS + 1] = {NULL, DOT_SIZES(DOT_NAME)};
 #undef DOT_FUNCTION
 #undef DOT_NAME
 #undef DOT_SIZES
 
-/* A tile's rows of b from j on, at steps k; beyond the last it stands once more. */
+/* A tile's rows of b, from `step` on: j and those after it; where b ends, its last again. */
 static void point_at_b(const dots *d, const float **pointer, int64_t j, int64_t step)
 {
     for (int64_t i = 0; i < DOT_COLUMNS; i++)
