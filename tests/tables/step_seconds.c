@@ -2,9 +2,10 @@
  *
  * A row per model and batch: what the limits and one share of them per class of kernels predict
  * (bur_device_probe, in a cache of this run's own, before any model was measured), then in turn,
- * for three seconds or nine rounds: kernels calibrated, step predicted, steps measured. Errors are
- * of the medians. Rounds are short and many: where a machine is shared, the same step may take half
- * as long again a moment later, and both sides must see the same share of such moments. */
+ * for three seconds or nine rounds: kernels calibrated, step predicted, steps measured. The step is
+ * the median of all rounds, the error of what was calibrated the median of each round's own: where
+ * a machine is shared, the same step may take half as long again a moment later, and a median of
+ * each side alone may be of another moment. */
 #define _GNU_SOURCE /* mkdtemp, setenv */
 #include <burthen/burthen.h>
 
@@ -124,17 +125,19 @@ static bur_status measure(double *seconds, subject *s)
 
 static bur_status alternate(row *r, subject *s, const bur_calibration *calibration)
 {
-    double predicted[MOST_ROUNDS], measured[MOST_ROUNDS];
+    double ratio[MOST_ROUNDS], measured[MOST_ROUNDS];
     int count = 0;
     BUR_TRY(measure(&measured[0], s)); /* the first steps touch, compile and raise clocks */
     const int64_t end_ns = bur_time_ns() + row_ns;
     while (count < MOST_ROUNDS && (count < LEAST_ROUNDS || bur_time_ns() < end_ns)) {
         BUR_TRY(bur_session_calibrate(s->session, s->x, s->labels, &s->scalars, s->parts, STEPS));
-        predicted[count] = predict(s, calibration);
-        BUR_TRY(measure(&measured[count++], s));
+        const double predicted = predict(s, calibration);
+        BUR_TRY(measure(&measured[count], s));
+        ratio[count] = predicted / measured[count];
+        count++;
     }
-    r->calibrated_s = median(predicted, count);
     r->measured_s = median(measured, count);
+    r->calibrated_s = r->measured_s * median(ratio, count);
     return BUR_OK;
 }
 
