@@ -1,8 +1,8 @@
 /* oneDNN for the CPU backend: the only include of dnnl.h, and what the files onednn*.c share.
  *
  * onednn_library.c opens the library, onednn_describe.c hides what differs between the C APIs 2.x
- * and 3.x and keeps descriptors by problem, onednn_implementation.c knows what kernels take,
- * onednn.c has the entries of the backend's table. */
+ * and 3.x, onednn_cache.c keeps descriptions by problem and compiles them, onednn_implementation.c
+ * knows what kernels take, onednn.c has the entries of the backend's table. */
 #ifndef BUR_CPU_ONEDNN_H
 #define BUR_CPU_ONEDNN_H
 

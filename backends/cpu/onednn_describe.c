@@ -1,12 +1,9 @@
 /* From a problem to primitive descriptors, the same for oneDNN 2.x (operation descriptors, memory
  * descriptors are structs) and 3.x (primitive descriptors at once, memory descriptors are handles).
  */
-#include <omp.h>
-#include <pthread.h>
-#include <stdio.h>
-#include <string.h>
+#include "onednn_describe.h"
 
-#include "onednn.h"
+#include <string.h>
 
 /* ---- memory descriptors ---- */
 
@@ -303,41 +300,64 @@ static dnnl_status_t create_attr(const bur_onednn *dnnl, dnnl_primitive_attr_t *
     return status == dnnl_success ? append_activation(dnnl, *out, p) : status;
 }
 
-/* ---- descriptors by problem ---- */
+/* ---- descriptions ---- */
 
-/* Planning asks for the scratch of every node and for many batch sizes, then the kernels are built:
- * each signature is described once. A fixed table, so that nothing here grows. */
-enum { CACHE_ENTRIES = 256, PAD = 64 /* bytes: a cache line, the alignment of every tensor */ };
-
-typedef struct entry {
-    bur_onednn_problem problem;
-    dnnl_primitive_desc_t main;
-    size_t scratchpad_bytes, weights_bytes; /* 0: the weights stay plain */
-    bur_onednn_needs needs;
-    uint64_t used; /* 0: free, else grows with every use */
-} entry;
-
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static entry cache[CACHE_ENTRIES];
-static entry *latest = cache; /* a call is asked about several times in a row */
-static uint64_t uses;
-
-static void entry_clear(const bur_onednn *dnnl, entry *e)
+bool bur__onednn_is_gradient(int32_t kind)
 {
-    if (e->main)
-        dnnl->primitive_desc_destroy(e->main);
-    memset(e, 0, sizeof *e);
+    return kinds[kind].is_gradient;
 }
 
 /* The bytes of the weights in the layout that `main` chose, if it is not the caller's or `main`
  * would overwrite what is to be added to. */
-static void measure_weights(const bur_onednn *dnnl, entry *e, const descriptors *md)
+static size_t weights_bytes(const bur_onednn *dnnl, dnnl_primitive_desc_t main, int32_t kind,
+                            const descriptors *md)
 {
-    const md_pointer chosen =
-        dnnl->primitive_desc_query_md(e->main, kinds[e->problem.kind].weights, 0);
-    if (!dnnl->memory_desc_equal(pointer_to(&md->plain_w), chosen) || kinds[e->problem.kind].adds)
-        e->weights_bytes = dnnl->memory_desc_get_size(chosen);
+    const md_pointer chosen = dnnl->primitive_desc_query_md(main, kinds[kind].weights, 0);
+    const bool stay_plain = dnnl->memory_desc_equal(pointer_to(&md->plain_w), chosen) != 0;
+    return stay_plain && !kinds[kind].adds ? 0 : dnnl->memory_desc_get_size(chosen);
 }
+
+static dnnl_status_t describe_main(bur_onednn_description *out, const bur_onednn *dnnl,
+                                   const bur_onednn_problem *p, const descriptors *md,
+                                   const_dnnl_primitive_attr_t attr,
+                                   const_dnnl_primitive_desc_t forward)
+{
+    dnnl_primitive_desc_t main = NULL;
+    const dnnl_status_t status = kinds[p->kind].create(dnnl, &main, p, md, attr, forward);
+    if (status != dnnl_success)
+        return status;
+    const md_pointer scratchpad = dnnl->primitive_desc_query_md(main, dnnl_query_scratchpad_md, 0);
+    out->main = main;
+    out->scratchpad_bytes = scratchpad ? dnnl->memory_desc_get_size(scratchpad) : 0;
+    out->weights_bytes = weights_bytes(dnnl, main, p->kind, md);
+    return dnnl_success;
+}
+
+dnnl_status_t bur__onednn_description_create(bur_onednn_description *out, const bur_onednn *dnnl,
+                                             const bur_onednn_problem *problem,
+                                             const_dnnl_primitive_desc_t forward)
+{
+    descriptors md = {0};
+    dnnl_primitive_attr_t attr = NULL;
+    dnnl_status_t status = describe_tensors(dnnl, &md, problem);
+    if (status == dnnl_success)
+        status = create_attr(dnnl, &attr, problem);
+    if (status == dnnl_success)
+        status = describe_main(out, dnnl, problem, &md, attr, forward);
+    if (attr)
+        dnnl->primitive_attr_destroy(attr);
+    destroy_tensors(dnnl, &md);
+    return status;
+}
+
+void bur__onednn_description_destroy(bur_onednn_description *description, const bur_onednn *dnnl)
+{
+    if (description->main)
+        dnnl->primitive_desc_destroy(description->main);
+    *description = (bur_onednn_description){0};
+}
+
+/* ---- reorders ---- */
 
 /* Attributes of a reorder that adds. */
 static dnnl_status_t create_sum_attr(const bur_onednn *dnnl, dnnl_primitive_attr_t *out)
@@ -357,204 +377,42 @@ static dnnl_status_t create_sum_attr(const bur_onednn *dnnl, dnnl_primitive_attr
 
 /* The reorder between the caller's weights and the layout that `main` chose, if there is one, with
  * `attr` or NULL: only a kernel that is built needs it. */
-static dnnl_status_t create_reorder(dnnl_primitive_t *out, const bur_onednn *dnnl, const entry *e,
+static dnnl_status_t create_reorder(dnnl_primitive_t *out, const bur_onednn *dnnl,
+                                    const bur_onednn_description *d, const bur_onednn_problem *p,
                                     const_dnnl_primitive_attr_t attr)
 {
-    if (e->weights_bytes == 0)
+    if (d->weights_bytes == 0)
         return dnnl_success;
-    const int32_t kind = e->problem.kind;
     dnnl_memory_desc_t md = {0};
-    dnnl_primitive_desc_t description = NULL;
-    dnnl_status_t status = describe_tensor(dnnl, &md, &e->problem.w, false);
+    dnnl_primitive_desc_t reorder = NULL;
+    dnnl_status_t status = describe_tensor(dnnl, &md, &p->w, false);
     const md_pointer plain = pointer_to(&md),
-                     chosen = dnnl->primitive_desc_query_md(e->main, kinds[kind].weights, 0);
-    const md_pointer from = kinds[kind].writes_weights ? chosen : plain;
-    const md_pointer to = kinds[kind].writes_weights ? plain : chosen;
+                     chosen = dnnl->primitive_desc_query_md(d->main, kinds[p->kind].weights, 0);
+    const md_pointer from = kinds[p->kind].writes_weights ? chosen : plain;
+    const md_pointer to = kinds[p->kind].writes_weights ? plain : chosen;
     if (status == dnnl_success)
-        status = dnnl->reorder_primitive_desc_create(&description, from, dnnl->engine, to,
-                                                     dnnl->engine, attr);
+        status = dnnl->reorder_primitive_desc_create(&reorder, from, dnnl->engine, to, dnnl->engine,
+                                                     attr);
     if (status == dnnl_success)
-        status = dnnl->primitive_create(out, description);
-    if (description)
-        dnnl->primitive_desc_destroy(description);
+        status = dnnl->primitive_create(out, reorder);
+    if (reorder)
+        dnnl->primitive_desc_destroy(reorder);
     md_destroy(dnnl, &md);
     return status;
 }
 
-static dnnl_status_t create_reorders(bur_onednn_code *code, const bur_onednn *dnnl, const entry *e)
+dnnl_status_t bur__onednn_create_reorders(bur_onednn_code *code, const bur_onednn *dnnl,
+                                          const bur_onednn_description *description,
+                                          const bur_onednn_problem *problem)
 {
-    dnnl_status_t status = create_reorder(&code->reorder, dnnl, e, NULL);
-    if (status != dnnl_success || !kinds[e->problem.kind].adds)
+    dnnl_status_t status = create_reorder(&code->reorder, dnnl, description, problem, NULL);
+    if (status != dnnl_success || !kinds[problem->kind].adds)
         return status;
     dnnl_primitive_attr_t attr = NULL;
     status = create_sum_attr(dnnl, &attr);
     if (status == dnnl_success)
-        status = create_reorder(&code->add, dnnl, e, attr);
+        status = create_reorder(&code->add, dnnl, description, problem, attr);
     if (attr != NULL)
         dnnl->primitive_attr_destroy(attr);
     return status;
-}
-
-static size_t pad(size_t bytes)
-{
-    return (bytes + PAD - 1) / PAD * PAD;
-}
-
-static void measure_needs(const bur_onednn *dnnl, entry *e)
-{
-    const char *name = "";
-    dnnl->primitive_desc_query(e->main, dnnl_query_impl_info_str, 0, (void *)&name);
-    bur__onednn_estimate(&e->needs, name, &e->problem);
-    e->needs.scratch_bytes = pad(e->scratchpad_bytes) + pad(e->weights_bytes);
-}
-
-static dnnl_status_t describe_main(const bur_onednn *dnnl, entry *e, const descriptors *md,
-                                   const_dnnl_primitive_attr_t attr,
-                                   const_dnnl_primitive_desc_t forward)
-{
-    const bur_onednn_problem *p = &e->problem;
-    const dnnl_status_t status = kinds[p->kind].create(dnnl, &e->main, p, md, attr, forward);
-    if (status != dnnl_success)
-        return status;
-    const md_pointer scratchpad =
-        dnnl->primitive_desc_query_md(e->main, dnnl_query_scratchpad_md, 0);
-    e->scratchpad_bytes = scratchpad ? dnnl->memory_desc_get_size(scratchpad) : 0;
-    measure_weights(dnnl, e, md);
-    measure_needs(dnnl, e);
-    return dnnl_success;
-}
-
-static dnnl_status_t describe(const bur_onednn *dnnl, entry *e, const_dnnl_primitive_desc_t forward)
-{
-    descriptors md = {0};
-    dnnl_primitive_attr_t attr = NULL;
-    dnnl_status_t status = describe_tensors(dnnl, &md, &e->problem);
-    if (status == dnnl_success)
-        status = create_attr(dnnl, &attr, &e->problem);
-    if (status == dnnl_success)
-        status = describe_main(dnnl, e, &md, attr, forward);
-    if (attr)
-        dnnl->primitive_attr_destroy(attr);
-    destroy_tensors(dnnl, &md);
-    return status;
-}
-
-static bool is_entry_of(const entry *e, const bur_onednn_problem *p)
-{
-    return e->used && memcmp(&e->problem, p, sizeof *p) == 0;
-}
-
-static entry *find_entry(const bur_onednn_problem *p)
-{
-    if (is_entry_of(latest, p))
-        return latest;
-    for (entry *e = cache; e < cache + CACHE_ENTRIES; e++)
-        if (is_entry_of(e, p))
-            return e;
-    return NULL;
-}
-
-static entry *oldest_entry(void)
-{
-    entry *oldest = cache;
-    for (entry *e = cache; e < cache + CACHE_ENTRIES; e++)
-        if (e->used < oldest->used)
-            oldest = e;
-    return oldest;
-}
-
-/* The entry of a problem, described if it is new, in the place of the one unused for longest. A
- * gradient's description takes that of its convolution as a hint, which both gradients share and
- * often the forward node, too. The lock is held. oneDNN splits work and sizes scratch by
- * omp_get_max_threads() at this time. */
-static dnnl_status_t entry_get(entry **out, const bur_onednn *dnnl, const bur_onednn_problem *p)
-{
-    entry *e = find_entry(p), *forward = NULL;
-    dnnl_status_t status = dnnl_success;
-    if (e == NULL && kinds[p->kind].is_gradient) {
-        bur_onednn_problem convolution = *p;
-        convolution.kind = BUR_ONEDNN_CONV;
-        status = entry_get(&forward, dnnl, &convolution);
-    }
-    if (e == NULL && status == dnnl_success) {
-        e = oldest_entry();
-        entry_clear(dnnl, e);
-        e->problem = *p;
-        status = describe(dnnl, e, forward ? forward->main : NULL);
-        if (status != dnnl_success)
-            entry_clear(dnnl, e);
-    }
-    if (status != dnnl_success)
-        return status;
-    e->used = ++uses;
-    *out = latest = e;
-    return dnnl_success;
-}
-
-void bur__onednn_forget(void)
-{
-    pthread_mutex_lock(&lock);
-    for (entry *e = cache; e < cache + CACHE_ENTRIES; e++)
-        if (e->used)
-            entry_clear(bur__onednn(), e);
-    pthread_mutex_unlock(&lock);
-}
-
-bur_status bur__onednn_status(dnnl_status_t status, const char *what)
-{
-    if (status == dnnl_success)
-        return BUR_OK;
-    if (status == dnnl_out_of_memory)
-        return bur_fail(BUR_E_NOMEM, "oneDNN: no memory for %s", what);
-    return bur_fail(BUR_E_UNSUPPORTED, "oneDNN: %s failed with status %d", what, (int)status);
-}
-
-bur_status bur__onednn_describe(bur_onednn_needs *out, const bur_onednn_problem *problem)
-{
-    const bur_onednn *dnnl = bur__onednn();
-    const int threads_before = omp_get_max_threads();
-    omp_set_num_threads(problem->threads);
-    pthread_mutex_lock(&lock);
-    entry *e = NULL;
-    const dnnl_status_t status = entry_get(&e, dnnl, problem);
-    if (status == dnnl_success)
-        *out = e->needs;
-    pthread_mutex_unlock(&lock);
-    omp_set_num_threads(threads_before);
-    return bur__onednn_status(status, "the description of a kernel");
-}
-
-void bur__onednn_code_clear(bur_onednn_code *code)
-{
-    const dnnl_primitive_t primitives[] = {code->main, code->reorder, code->add};
-    for (size_t i = 0; i < sizeof primitives / sizeof *primitives; i++)
-        if (primitives[i] != NULL)
-            bur__onednn()->primitive_destroy(primitives[i]);
-    memset(code, 0, sizeof *code);
-}
-
-bur_status bur__onednn_compile(bur_onednn_code *out, const bur_onednn_problem *problem)
-{
-    const bur_onednn *dnnl = bur__onednn();
-    const int threads_before = omp_get_max_threads();
-    omp_set_num_threads(problem->threads);
-    pthread_mutex_lock(&lock);
-    entry *e = NULL;
-    bur_onednn_code code = {0};
-    dnnl_status_t status = entry_get(&e, dnnl, problem);
-    if (status == dnnl_success)
-        status = dnnl->primitive_create(&code.main, e->main);
-    if (status == dnnl_success)
-        status = create_reorders(&code, dnnl, e);
-    if (status == dnnl_success) {
-        code.scratchpad_bytes = e->scratchpad_bytes;
-        code.weights_offset = pad(e->scratchpad_bytes);
-        *out = code;
-        entry_clear(dnnl, e); /* the primitives have copies, tens of KiB each, of what they need */
-    } else {
-        bur__onednn_code_clear(&code);
-    }
-    pthread_mutex_unlock(&lock);
-    omp_set_num_threads(threads_before);
-    return bur__onednn_status(status, "the build of a kernel");
 }
