@@ -1,7 +1,7 @@
 #!/bin/sh
 # From a bare machine to the main job (run) or to the tests (test), without questions.
 #
-#   sh cmake/setup.sh run       builds the program, lists the devices, plans and trains a CNN
+#   sh cmake/setup.sh run       builds the program, measures the devices, plans and trains a CNN
 #   sh cmake/setup.sh test      builds with gcc, warnings as errors, and runs the tests
 #   sh cmake/setup.sh packages  prints the packages that both install
 #
@@ -76,7 +76,7 @@ run() {
     cmake -C cmake/presets/release.cmake -B build/release >/dev/null
     cmake --build build/release
     burthen=build/release/bin/burthen
-    show "$burthen" devices
+    show "$burthen" devices --measure
     show "$burthen" plan cnn
     show "$burthen" train cnn data=fashion-mnist epochs=1
 }

@@ -306,9 +306,8 @@ static void print_tail(const planner *p)
              p->choice.samples_bind ? "all training samples" : p->binds);
     print_choice(p, "largest", p->choice.largest, largest);
     if (fastest_batch(p) == 0)
-        printf("no times are known yet: 'burthen bench %s --batch %" PRId64
-               "' measures its kernels\n",
-               p->model_name, p->choice.batch);
+        printf("no times are known yet: 'burthen devices --measure' takes seconds and gives plans "
+               "theirs\n");
     if (p->target.info.assumed == 0)
         printf("try: burthen train %s%s%s batch=%" PRId64 "\n", p->model_name,
                p->model.has_data ? " data=" : " data=NAME",

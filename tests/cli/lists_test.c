@@ -47,6 +47,9 @@ static void test_cli_lists__devices_show_what_was_measured_and_measure_when_aske
     assert_int_equal(setenv("XDG_CACHE_HOME", program_folder, 1), 0);
     assert_int_equal(setenv("BURTHEN_MODULE_PATH", program_folder, 1), 0); /* the CPU alone */
     json_t *before = run_json(&run, "devices --json");
+    run_program(&run, "plan cnn");
+    assert_contains(run.out, "no times are known yet: 'burthen devices --measure'");
+    assert_null(strstr(run.out, "SAMPLES/s"));
     json_t *measured = run_json(&run, "devices --measure --json");
     assert_contains(run.err, "measured training speed: cpu ");
     json_t *after = run_json(&run, "devices --json");
@@ -62,6 +65,9 @@ static void test_cli_lists__devices_show_what_was_measured_and_measure_when_aske
     assert_int_equal(run.code, 0);
     assert_contains(run.out, "SAMPLES/s");
     assert_contains(run.out, "* is what --device auto picks");
+    run_program(&run, "plan cnn");
+    assert_contains(run.out, "SAMPLES/s");
+    assert_contains(run.out, "fastest      batch=");
     leave_folder();
 }
 
