@@ -1,11 +1,11 @@
 /* Predicted and measured seconds of a step: step_seconds MODEL:BATCH[,BATCH...] ...
  *
- * A row per model and batch: what the limits and one share of them per class of kernels predict
- * (bur_device_probe, in a cache of this run's own, before any model was measured), then in turn,
- * for three seconds or nine rounds: kernels calibrated, step predicted, steps measured. The step is
- * the median of all rounds, the error of what was calibrated the median of each round's own: where
- * a machine is shared, the same step may take half as long again a moment later, and a median of
- * each side alone may be of another moment. */
+ * A row per model and batch. The CPU is measured anew before each model, in a cache of its own:
+ * what its limits and one share of them per class of kernels predict (bur_device_probe) knows no
+ * model. Then in turn, for three seconds or nine rounds: kernels calibrated, step predicted, steps
+ * measured. The step is the median of all rounds, the error of what was calibrated the median of
+ * each round's own: where a machine is shared, the same step may take half as long again a moment
+ * later, and a median of each side alone may be of another moment. */
 #define _GNU_SOURCE /* mkdtemp, setenv */
 #include <burthen/burthen.h>
 
@@ -184,12 +184,10 @@ static void print_summary(const row *rows, int count, bool calibrated)
            calibrated ? "calibrated" : "limits and shares", n, middle, sizes[n - 1]);
 }
 
-static bur_status run(row *rows, int count, bur_device *device)
+static bur_status predict_by_limits(row *rows, int count, bur_device *device)
 {
     const bur_calibration *calibration = NULL;
-    const int64_t start_ns = bur_time_ns();
     BUR_TRY(bur_device_probe(device));
-    printf("probed in %.2f s\n", 1e-9 * (double)(bur_time_ns() - start_ns));
     BUR_TRY(bur_device_calibration(&calibration, device));
     for (int i = 0; i < count; i++) {
         subject s;
@@ -197,8 +195,13 @@ static bur_status run(row *rows, int count, bur_device *device)
         rows[i].limits_s = predict(&s, calibration);
         release(&s);
     }
-    printf("%-18s %5s %10s %10s %9s %10s %9s\n", "model", "batch", "step ms", "calibrated", "error",
-           "limits", "error");
+    return BUR_OK;
+}
+
+static bur_status measure_rows(row *rows, int count, bur_device *device)
+{
+    const bur_calibration *calibration = NULL;
+    BUR_TRY(bur_device_calibration(&calibration, device));
     for (int i = 0; i < count; i++) {
         subject s;
         BUR_TRY(plan(&s, device, rows[i].model, rows[i].batch));
@@ -207,35 +210,65 @@ static bur_status run(row *rows, int count, bur_device *device)
         release(&s);
         print_row(&rows[i]);
     }
-    print_summary(rows, count, true);
-    print_summary(rows, count, false);
     return BUR_OK;
 }
 
-int main(int argc, char **argv)
+/* With an empty folder as cache, which has no module for other devices either. */
+static bur_status run(row *rows, int count, const char *folder, double *longest_probe_s)
 {
-    static row rows[MOST_ROWS];
-    char cache[] = "/tmp/burthen-step-seconds-XXXXXX";
     bur_context *context = NULL;
     bur_device *device = NULL;
     const bur_device_speed *speeds = NULL;
     int32_t n_devices = 0;
-    int count = 0;
-    for (int i = 1; i < argc; i++)
-        count = read_rows(rows, count, argv[i]);
-    if (count == 0 || mkdtemp(cache) == NULL || setenv("XDG_CACHE_HOME", cache, 1) != 0) {
-        fprintf(stderr, "usage: %s MODEL:BATCH[,BATCH...] ...\n", argv[0]);
-        return 2;
-    }
+    if (setenv("XDG_CACHE_HOME", folder, 1) != 0 || setenv("BURTHEN_MODULE_PATH", folder, 1) != 0)
+        return BUR_E_NOMEM;
     bur_status status = bur_context_create(&context, NULL);
     if (status == BUR_OK) /* the limits go into the cache */
         status = bur_device_speeds(context, true, &speeds, &n_devices);
     if (status == BUR_OK)
         status = bur_device_open(&device, context, "cpu");
+    const int64_t start_ns = bur_time_ns();
     if (status == BUR_OK)
-        status = run(rows, count, device);
+        status = predict_by_limits(rows, count, device);
+    *longest_probe_s = fmax(*longest_probe_s, 1e-9 * (double)(bur_time_ns() - start_ns));
+    if (status == BUR_OK)
+        status = measure_rows(rows, count, device);
     if (status != BUR_OK)
         fprintf(stderr, "error: %s\n", bur_last_error());
     bur_context_destroy(context);
+    return status;
+}
+
+static bur_status run_in_new_folder(row *rows, int count, double *longest_probe_s)
+{
+    char folder[] = "/tmp/burthen-step-seconds-XXXXXX", command[64];
+    if (mkdtemp(folder) == NULL)
+        return BUR_E_FILE;
+    const bur_status status = run(rows, count, folder, longest_probe_s);
+    snprintf(command, sizeof command, "rm -rf %s", folder);
+    return system(command) == 0 ? status : BUR_E_FILE;
+}
+
+int main(int argc, char **argv)
+{
+    static row rows[MOST_ROWS];
+    double longest_probe_s = 0;
+    bur_status status = BUR_OK;
+    int count = 0;
+    if (argc > 1)
+        printf("%-18s %5s %10s %10s %9s %10s %9s\n", "model", "batch", "step ms", "calibrated",
+               "error", "limits", "error");
+    for (int i = 1; i < argc && status == BUR_OK; i++) {
+        const int first = count;
+        count = read_rows(rows, count, argv[i]);
+        status = run_in_new_folder(rows + first, count - first, &longest_probe_s);
+    }
+    if (count == 0) {
+        fprintf(stderr, "usage: %s MODEL:BATCH[,BATCH...] ...\n", argv[0]);
+        return 2;
+    }
+    print_summary(rows, count, true);
+    print_summary(rows, count, false);
+    printf("probed in %.2f s at most\n", longest_probe_s);
     return status == BUR_OK ? 0 : 1;
 }
