@@ -7,6 +7,7 @@
 #include "verify.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -95,17 +96,23 @@ static double speed_of(const planner *p, int64_t batch)
     return 0;
 }
 
-/* The smallest power of two within 3% of the best samples per second; 0 if no time is known. */
+static bool is_power_of_two(int64_t batch)
+{
+    return (batch & (batch - 1)) == 0;
+}
+
+/* Of the powers of two the smallest within 3% of the best samples per second; 0 if no time is
+ * known. */
 static int64_t fastest_batch(const planner *p)
 {
     double best = 0;
     int64_t fastest = 0;
     for (int32_t i = 0; i < p->n_speeds; i++)
-        best = p->speeds[i].samples_per_s > best ? p->speeds[i].samples_per_s : best;
+        if (is_power_of_two(p->speeds[i].batch))
+            best = fmax(best, p->speeds[i].samples_per_s);
     for (int32_t i = 0; i < p->n_speeds && best > 0; i++) {
         const int64_t batch = p->speeds[i].batch;
-        const bool is_power = (batch & (batch - 1)) == 0;
-        if (is_power && p->speeds[i].samples_per_s >= 0.97 * best &&
+        if (is_power_of_two(batch) && p->speeds[i].samples_per_s >= 0.97 * best &&
             (fastest == 0 || batch < fastest))
             fastest = batch;
     }
