@@ -26,6 +26,9 @@ static const cli_column columns[] = {
     {0},
 };
 
+static const char *const details[] = {"free_bytes", "kind",   "bandwidth_gbs",
+                                      "gflops_f32", "trains", NULL};
+
 /* What was measured of a device; what was not is null. */
 static void add_speed(json_t *row, const bur_device_info *info, const bur_device_speed *speed)
 {
@@ -105,9 +108,9 @@ int cli_devices(cli_app *app)
         add_class(row, &infos[i]);
         json_array_append_new(rows, row);
     }
-    const int code = cli_output(app->options.format,
-                                json_pack("{si so ss}", "schema", 1, "devices", rows, "note", note),
-                                "devices", columns);
+    const int code = cli_output_fitted(
+        app->options.format, json_pack("{si so ss}", "schema", 1, "devices", rows, "note", note),
+        "devices", columns, details);
     if (code == CLI_DONE && app->options.format == CLI_TABLE)
         print_footer(speeds, count);
     if (code == CLI_DONE && note[0] != '\0')

@@ -1,12 +1,16 @@
+#define _DEFAULT_SOURCE /* struct winsize */
 /* One row model, five formats. */
 #include "output.h"
 #include "cli.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 enum { MAX_COLUMNS = 24, CELL_BYTES = 192 };
 
@@ -192,20 +196,55 @@ static int32_t shown_columns(const cli_column **out, const json_t *rows, const c
     return count;
 }
 
-static void print_table(const json_t *rows, const cli_column *columns)
+static int column_width(const cli_column *column, const json_t *rows)
+{
+    char text[CELL_BYTES];
+    int width = (int)strlen(column->title);
+    for (size_t r = 0; r < json_array_size(rows); r++) {
+        cell_text(text, sizeof text, column, json_array_get(rows, r));
+        if ((int)strlen(text) > width)
+            width = (int)strlen(text);
+    }
+    return width;
+}
+
+/* Characters in a line of the terminal that the table goes to; INT_MAX: it goes elsewhere. */
+static int line_width(void)
+{
+    struct winsize window = {0};
+    if (!isatty(STDOUT_FILENO) || ioctl(STDOUT_FILENO, TIOCGWINSZ, &window) != 0 ||
+        window.ws_col == 0)
+        return INT_MAX;
+    return window.ws_col;
+}
+
+/* Leaves out columns by their keys in `details`, the first first, until the rest fits into a line.
+ * Gives how many are left. */
+static int32_t fit_columns(const cli_column **shown, int32_t count, const json_t *rows,
+                           const char *const *details)
+{
+    const int most = line_width();
+    int total = -2;
+    for (int32_t c = 0; c < count; c++)
+        total += column_width(shown[c], rows) + 2;
+    for (; details != NULL && *details != NULL && total > most; details++)
+        for (int32_t c = 0; c < count; c++)
+            if (strcmp(shown[c]->key, *details) == 0) {
+                total -= column_width(shown[c], rows) + 2;
+                memmove(&shown[c], &shown[c + 1], (size_t)(--count - c) * sizeof *shown);
+            }
+    return count;
+}
+
+static void print_table(const json_t *rows, const cli_column *columns, const char *const *details)
 {
     const cli_column *shown[MAX_COLUMNS];
     int width[MAX_COLUMNS];
     char text[CELL_BYTES];
-    const int32_t count = shown_columns(shown, rows, columns);
-    for (int32_t c = 0; c < count; c++) {
-        width[c] = (int)strlen(shown[c]->title);
-        for (size_t r = 0; r < json_array_size(rows); r++) {
-            cell_text(text, sizeof text, shown[c], json_array_get(rows, r));
-            if ((int)strlen(text) > width[c])
-                width[c] = (int)strlen(text);
-        }
-    }
+    const int32_t all = shown_columns(shown, rows, columns);
+    const int32_t count = fit_columns(shown, all, rows, details);
+    for (int32_t c = 0; c < count; c++)
+        width[c] = column_width(shown[c], rows);
     for (size_t line = 0; line <= json_array_size(rows); line++) {
         int gap = 0; /* blanks that are due before the next word: none are left at a line's end */
         for (int32_t c = 0; c < count; c++) {
@@ -225,6 +264,8 @@ static void print_table(const json_t *rows, const cli_column *columns)
         }
         putchar('\n');
     }
+    if (count < all)
+        printf("\nA wider terminal, or -o md, shows more columns.\n");
 }
 
 static void print_markdown(const json_t *rows, const cli_column *columns)
@@ -306,12 +347,18 @@ static void print_json(const json_t *value, size_t flags)
 
 int cli_output(int32_t format, json_t *result, const char *rows_key, const cli_column *columns)
 {
+    return cli_output_fitted(format, result, rows_key, columns, NULL);
+}
+
+int cli_output_fitted(int32_t format, json_t *result, const char *rows_key,
+                      const cli_column *columns, const char *const *details)
+{
     if (result == NULL)
         return cli_error(CLI_FAILED, NULL, NULL, "no memory for the result");
     const json_t *rows = json_object_get(result, rows_key);
     switch ((cli_format)format) {
     case CLI_TABLE:
-        print_table(rows, columns);
+        print_table(rows, columns, details);
         break;
     case CLI_JSON:
         print_json(result, JSON_INDENT(2));

@@ -32,6 +32,10 @@ typedef struct cli_column {
  * Columns end with a NULL key. Gives the exit code: CLI_FAILED with a message if `result` is NULL
  * (out of memory) or stdout cannot be written. */
 int cli_output(int32_t format, json_t *result, const char *rows, const cli_column *columns);
+/* The same; of a table that is wider than the terminal the columns with the keys `details`, which
+ * end with NULL, are left out, the first of them first, as far as need be. */
+int cli_output_fitted(int32_t format, json_t *result, const char *rows, const cli_column *columns,
+                      const char *const *details);
 
 /* A number, or null for what is no number. */
 json_t *cli_real(double value);

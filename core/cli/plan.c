@@ -34,6 +34,10 @@ static const cli_column columns[] = {
     {0},
 };
 
+static const char *const details[] = {
+    "bytes.checkpoint", "bytes.runtime", "bytes.loader",      "bytes.dataset",
+    "bytes.workspace",  "state_bytes",   "bytes.activations", NULL};
+
 enum { MOST_ROWS = 72 }; /* powers of two of 64 bits, and marks between them */
 
 typedef struct planner {
@@ -374,7 +378,7 @@ static int run_plan(planner *p, cli_app *app)
     const bool is_table = app->options.format == CLI_TABLE;
     if (is_table)
         print_head(p);
-    code = cli_output(app->options.format, result_json(p, rows), "rows", columns);
+    code = cli_output_fitted(app->options.format, result_json(p, rows), "rows", columns, details);
     if (is_table && code == CLI_DONE)
         print_tail(p);
     if (code == CLI_DONE)

@@ -181,6 +181,31 @@ static void test_cli_plan__a_dry_run_shows_the_plan_and_writes_nothing(void **st
 }
 
 /* What a plan says beside what a run takes, in bytes and seconds; and the seconds stay known. */
+static void test_cli_plan__a_table_leaves_out_details_to_fit_the_terminal(void **state)
+{
+    static char text[PROGRAM_TEXT_BYTES];
+    (void)state;
+    enter_folder();
+    run_program(&run, "plan cnn --ram 16GiB");
+    assert_contains(run.out, "RUNTIME");
+    assert_null(strstr(run.out, "A wider terminal"));
+    assert_int_equal(system("script -qec 'stty cols 80 && " BURTHEN_BINARY_DIR
+                            "/bin/burthen plan cnn --ram 16GiB' screen.txt >stdout.txt"),
+                     0);
+    read_text(text, "screen.txt");
+    assert_contains(text, "A wider terminal, or -o md, shows more columns.");
+    assert_null(strstr(text, "RUNTIME"));
+    const char *titles = strstr(text, " BATCH ");
+    assert_non_null(titles);
+    assert_contains(titles, "PEAK");
+    for (int line = 0; line < 10; line++) { /* titles and rows */
+        const size_t length = strcspn(titles, "\r\n");
+        assert_in_range(length, 10, 80);
+        titles += length + strspn(titles + length, "\r\n");
+    }
+    leave_folder();
+}
+
 static void test_cli_plan__verify_measures_the_batch_in_a_process_of_its_own(void **state)
 {
     static const char line[] = "plan cnn input=32x32x3 batch=24 --device cpu --json";
