@@ -17,8 +17,8 @@ struct bur_context {
     atomic_size_t live_bytes, peak_bytes;
 
     /* This process's pages: those of no file before the context's first run was planned, less what
-     * the context held, and those of files after it. */
-    atomic_uint_least64_t runtime_own_bytes, runtime_file_bytes;
+     * the context held, and those of files after it; and both as plans of this model count them. */
+    atomic_uint_least64_t runtime_own_bytes, runtime_file_bytes, runtime_bytes;
 
     /* Backends and opened devices; made by core/run when first asked for. */
     void *devices;

@@ -15,6 +15,9 @@ bur_status bur__speed_measure(double *samples_per_s, bur_device *device);
 
 /* What a device's speed depends on: the device, its driver, the context's threads, this library. */
 uint64_t bur__speed_key(const bur_context *context, const bur_device_info *info);
+/* What the pages of program and libraries depend on when a model is planned: its name, and what the
+ * speed depends on. */
+uint64_t bur__pages_key(const bur_context *context, const bur_device_info *info, const char *model);
 /* What the list of devices depends on, without asking a driver: the files that name the drivers,
  * the variables that choose among them, the graphics devices of the system, the loadable backends;
  * threads and library as above. */

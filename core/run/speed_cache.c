@@ -1,5 +1,6 @@
-/* Kept speeds: $XDG_CACHE_HOME/burthen/speeds.txt. A line is a key, a check and a text; one that
- * does not pass its check (damaged, foreign, from another format) is not there. */
+/* What was measured of devices and of this program: $XDG_CACHE_HOME/burthen/speeds.txt. A line is a
+ * key, a check and a text; one that does not pass its check (damaged, foreign, from another format)
+ * is not there. */
 #define _GNU_SOURCE /* dladdr, mkstemp */
 #include "speed.h"
 
@@ -12,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { FORMAT = 1, PATH_BYTES = BUR__PATH_BYTES, LINE_BYTES = 1024, MOST_LINES = 256 };
+enum { FORMAT = 1, PATH_BYTES = BUR__PATH_BYTES, LINE_BYTES = 1024, MOST_LINES = 1024 };
 static const char file_name[] = "speeds.txt";
 
 /* ---- keys ---- */
@@ -46,6 +47,12 @@ uint64_t bur__speed_key(const bur_context *context, const bur_device_info *info)
     h = hash_text(h, info->name);
     h = hash_text(h, info->description);
     return hash_text(h, info->driver);
+}
+
+uint64_t bur__pages_key(const bur_context *context, const bur_device_info *info, const char *model)
+{
+    const uint64_t speed = bur__speed_key(context, info);
+    return hash_text(hash_text(hash(HASH_START, &speed, sizeof speed), "pages"), model);
 }
 
 /* Name, size and time of change of a file; of a missing one the name. */

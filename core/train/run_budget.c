@@ -2,6 +2,9 @@
 #include "run_plan.h"
 #include "../base/context.h"
 #include "../base/size.h"
+#include "../run/speed.h"
+
+#include <inttypes.h>
 
 enum { MIB = 1 << 20 };
 
@@ -21,11 +24,28 @@ void bur__run_budget_start(bur_context *context)
                  known ? host.resident_bytes - host.resident_file_bytes - live : 8ULL * MIB);
 }
 
-static void measure_files(bur_context *context)
+/* Reads the pages of files once for a context, and what a plan counts of them and of the process's
+ * own. How many pages a library's code takes differs by 0.4 MiB from start to start, with where it
+ * was put; plans must not, so what one start counted is kept for the next, for as long as it is
+ * neither less than what is there nor more by twice that. */
+static void measure_pages(bur_context *context, const bur_device_info *info, const char *model)
 {
+    const uint64_t differs_bytes = MIB / 2, key = bur__pages_key(context, info, model);
     bur_host_memory host = {0};
+    char text[BUR_NAME_BYTES];
+    uint64_t kept = 0;
     const bool known = bur_host_memory_read(&host) == BUR_OK && host.resident_file_bytes > 0;
-    atomic_store(&context->runtime_file_bytes, known ? host.resident_file_bytes : 8ULL * MIB);
+    const uint64_t of_files = known ? host.resident_file_bytes : 8ULL * MIB,
+                   present = atomic_load(&context->runtime_own_bytes) + of_files;
+    if (bur__kept_read(key, text, sizeof text))
+        sscanf(text, "%" SCNu64, &kept);
+    if (kept < present || kept > present + 2 * differs_bytes) {
+        kept = present + differs_bytes;
+        snprintf(text, sizeof text, "%" PRIu64, kept);
+        bur__kept_write(key, text);
+    }
+    atomic_store(&context->runtime_file_bytes, of_files);
+    atomic_store(&context->runtime_bytes, kept);
 }
 
 /* What a device leaves for a run: free or total memory, less a reserve for the display and the
@@ -85,25 +105,22 @@ typedef struct runtime {
  * add. They are read once for a context and go on with what it holds: a second plan of the same run
  * must give the same bytes, though the process has grown by the pages that the first plan took and
  * gave back. Data that are loaded already count as data. */
-static runtime runtime_of(bur_context *context, const bur_target *target, size_t loaded_bytes,
+static runtime runtime_of(const bur_recipe *recipe, const bur_target *target, size_t loaded_bytes,
                           bool uses_library)
 {
     /* Of the program, what it is the first to touch in a run, code and heap, and what the kernel
      * keeps for it; of a library's code oneDNN's 1 to 4, in the mean of a model 2.5. */
     const uint64_t program_bytes = MIB, heap_bytes = MIB,
                    library_bytes = uses_library ? 3ULL * MIB : 0;
-    /* How many pages a library's code takes differs by some 15 from start to start, with where it
-     * was put: rounded up, plans do not. */
-    const uint64_t steady_bytes = MIB / 2;
     /* The kernel's counts of resident pages lag behind by up to 64 for each thread. */
     const uint64_t thread_bytes = MIB / 4;
+    bur_context *context = bur_recipe_context(recipe);
     const uint64_t live = bur_context_memory(context).live_bytes;
     const uint64_t held = live > loaded_bytes ? live - loaded_bytes : 0;
-    if (atomic_load(&context->runtime_file_bytes) == 0)
-        measure_files(context);
+    if (atomic_load(&context->runtime_bytes) == 0)
+        measure_pages(context, target->info, bur_recipe_name(recipe));
     const uint64_t of_files = atomic_load(&context->runtime_file_bytes),
-                   own = atomic_load(&context->runtime_own_bytes),
-                   present = bur_size_align(own + of_files, steady_bytes) + held;
+                   present = atomic_load(&context->runtime_bytes) + held;
     return (runtime){
         .present_bytes = present - of_files,
         .bytes = present + program_bytes + heap_bytes + library_bytes +
@@ -140,11 +157,11 @@ static void judge(bur_run_plan *out, const bur_target *target, const bur_fit_opt
     out->fits = out->needed_bytes <= out->budget_bytes;
 }
 
-void bur__run_budget_judge(bur_run_plan *plan, bur_context *context, const bur_target *target,
+void bur__run_budget_judge(bur_run_plan *plan, const bur_recipe *recipe, const bur_target *target,
                            const bur_fit_options *options, size_t loaded_bytes)
 {
     const runtime own =
-        runtime_of(context, target, loaded_bytes, plan->bytes[BUR_BYTES_RUNTIME] > 0);
+        runtime_of(recipe, target, loaded_bytes, plan->bytes[BUR_BYTES_RUNTIME] > 0);
     plan->bytes[BUR_BYTES_RUNTIME] += own.bytes;
     plan->file_bytes = own.file_bytes;
     plan->peak_bytes = 0;

@@ -410,7 +410,7 @@ bur_status bur__run_plan_sum(bur_run_plan *out, const bur_run_sessions *sessions
     const size_t loaded_bytes =
         (train->loaded ? train->bytes : 0) + (test != NULL && test->loaded ? test->bytes : 0);
     plan.step_s = step_seconds(sessions, options);
-    bur__run_budget_judge(&plan, bur_recipe_context(recipe), target, options, loaded_bytes);
+    bur__run_budget_judge(&plan, recipe, target, options, loaded_bytes);
     *out = plan;
     return BUR_OK;
 }

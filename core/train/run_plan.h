@@ -75,7 +75,7 @@ uint64_t bur__run_budget_unseen_bytes(const bur_host_memory *host, uint64_t file
 
 /* Adds to a plan, whose runtime are its kernels so far, what program and libraries take; sets its
  * peak, what of it must fit where and whether it does. `loaded_bytes` of its data are there. */
-void bur__run_budget_judge(bur_run_plan *plan, bur_context *context, const bur_target *target,
+void bur__run_budget_judge(bur_run_plan *plan, const bur_recipe *recipe, const bur_target *target,
                            const bur_fit_options *options, size_t loaded_bytes);
 
 /* Sums up bytes and budget of planned sessions. */

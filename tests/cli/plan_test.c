@@ -180,7 +180,23 @@ static void test_cli_plan__a_dry_run_shows_the_plan_and_writes_nothing(void **st
     leave_folder();
 }
 
-/* What a plan says beside what a run takes, in bytes and seconds; and the seconds stay known. */
+/* Where libraries are put, and with that how many of their pages are there, differs. */
+static void test_cli_plan__every_start_gives_the_same_answer(void **state)
+{
+    static char first[PROGRAM_TEXT_BYTES];
+    (void)state;
+    enter_folder();
+    assert_int_equal(setenv("XDG_CACHE_HOME", program_folder, 1), 0);
+    for (int start = 0; start < 20; start++) {
+        run_program(&run, "plan resnet18 batch=4 budget=4GiB --device cpu --json");
+        assert_int_equal(run.code, 0);
+        if (start == 0)
+            strcpy(first, run.out);
+        assert_string_equal(run.out, first);
+    }
+    leave_folder();
+}
+
 static void test_cli_plan__a_table_leaves_out_details_to_fit_the_terminal(void **state)
 {
     static char text[PROGRAM_TEXT_BYTES];
@@ -206,6 +222,7 @@ static void test_cli_plan__a_table_leaves_out_details_to_fit_the_terminal(void *
     leave_folder();
 }
 
+/* What a plan says beside what a run takes, in bytes and seconds; and the seconds stay known. */
 static void test_cli_plan__verify_measures_the_batch_in_a_process_of_its_own(void **state)
 {
     static const char line[] = "plan cnn input=32x32x3 batch=24 --device cpu --json";
