@@ -119,18 +119,30 @@ bur_status bur__onednn_status(dnnl_status_t status, const char *what)
     return bur_fail(BUR_E_UNSUPPORTED, "oneDNN: %s failed with status %d", what, (int)status);
 }
 
+/* Takes the lock and lets oneDNN see so many threads; gives how many it saw before. */
+static int begin(int32_t threads)
+{
+    const int before = omp_get_max_threads();
+    omp_set_num_threads(threads);
+    pthread_mutex_lock(&lock);
+    return before;
+}
+
+static void end(int threads_before)
+{
+    pthread_mutex_unlock(&lock);
+    omp_set_num_threads(threads_before);
+}
+
 bur_status bur__onednn_describe(bur_onednn_needs *out, const bur_onednn_problem *problem)
 {
     const bur_onednn *dnnl = bur__onednn();
-    const int threads_before = omp_get_max_threads();
-    omp_set_num_threads(problem->threads);
-    pthread_mutex_lock(&lock);
+    const int threads_before = begin(problem->threads);
     entry *e = NULL;
     const dnnl_status_t status = entry_get(&e, dnnl, problem);
     if (status == dnnl_success)
         *out = e->needs;
-    pthread_mutex_unlock(&lock);
-    omp_set_num_threads(threads_before);
+    end(threads_before);
     return bur__onednn_status(status, "the description of a kernel");
 }
 
@@ -146,9 +158,7 @@ void bur__onednn_code_clear(bur_onednn_code *code)
 bur_status bur__onednn_compile(bur_onednn_code *out, const bur_onednn_problem *problem)
 {
     const bur_onednn *dnnl = bur__onednn();
-    const int threads_before = omp_get_max_threads();
-    omp_set_num_threads(problem->threads);
-    pthread_mutex_lock(&lock);
+    const int threads_before = begin(problem->threads);
     entry *e = NULL;
     bur_onednn_code code = {0};
     dnnl_status_t status = entry_get(&e, dnnl, problem);
@@ -164,7 +174,6 @@ bur_status bur__onednn_compile(bur_onednn_code *out, const bur_onednn_problem *p
     } else {
         bur__onednn_code_clear(&code);
     }
-    pthread_mutex_unlock(&lock);
-    omp_set_num_threads(threads_before);
+    end(threads_before);
     return bur__onednn_status(status, "the build of a kernel");
 }
