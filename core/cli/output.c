@@ -1,5 +1,5 @@
-#define _DEFAULT_SOURCE /* struct winsize */
 /* One row model, five formats. */
+#define _DEFAULT_SOURCE /* struct winsize */
 #include "output.h"
 #include "cli.h"
 
@@ -208,14 +208,10 @@ static int column_width(const cli_column *column, const json_t *rows)
     return width;
 }
 
-/* Characters in a line of the terminal that the table goes to; INT_MAX: it goes elsewhere. */
-static int line_width(void)
+int cli_terminal_width(int fd)
 {
     struct winsize window = {0};
-    if (!isatty(STDOUT_FILENO) || ioctl(STDOUT_FILENO, TIOCGWINSZ, &window) != 0 ||
-        window.ws_col == 0)
-        return INT_MAX;
-    return window.ws_col;
+    return ioctl(fd, TIOCGWINSZ, &window) == 0 ? window.ws_col : 0;
 }
 
 /* Leaves out columns by their keys in `details`, the first first, until the rest fits into a line.
@@ -223,7 +219,8 @@ static int line_width(void)
 static int32_t fit_columns(const cli_column **shown, int32_t count, const json_t *rows,
                            const char *const *details)
 {
-    const int most = line_width();
+    const int terminal = cli_terminal_width(STDOUT_FILENO),
+              most = terminal > 0 ? terminal : INT_MAX;
     int total = -2;
     for (int32_t c = 0; c < count; c++)
         total += column_width(shown[c], rows) + 2;

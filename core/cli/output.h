@@ -36,6 +36,9 @@ int cli_output(int32_t format, json_t *result, const char *rows, const cli_colum
  * end with NULL, are left out, the first of them first, as far as need be. */
 int cli_output_fitted(int32_t format, json_t *result, const char *rows, const cli_column *columns,
                       const char *const *details);
+/* Characters in a line of the terminal that a file descriptor is; 0: it is none, or does not say.
+ */
+int cli_terminal_width(int fd);
 
 /* A number, or null for what is no number. */
 json_t *cli_real(double value);

@@ -1,5 +1,4 @@
 /* One line that lives, or plain lines. */
-#define _DEFAULT_SOURCE /* struct winsize */
 #include "progress.h"
 #include "output.h"
 #include "report.h"
@@ -10,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 enum { LINE_BYTES = 512, BAR_CELLS = 20 };
@@ -66,10 +64,8 @@ static const char *short_metric(const cli_progress *progress)
 
 static int terminal_width(void)
 {
-    struct winsize window = {0};
-    if (ioctl(STDERR_FILENO, TIOCGWINSZ, &window) != 0 || window.ws_col < 20)
-        return 80;
-    return window.ws_col;
+    const int width = cli_terminal_width(STDERR_FILENO);
+    return width < 20 ? 80 : width;
 }
 
 /* Cuts text to so many columns; each character is one column wide. */
