@@ -26,6 +26,7 @@ static const cli_column columns[] = {
     {0},
 };
 
+/* Left out where a terminal is too narrow, the first of them first. */
 static const char *const details[] = {"free_bytes", "kind",   "bandwidth_gbs",
                                       "gflops_f32", "trains", NULL};
 

@@ -34,6 +34,7 @@ static const cli_column columns[] = {
     {0},
 };
 
+/* Left out where a terminal is too narrow, the first of them first. */
 static const char *const details[] = {
     "bytes.checkpoint", "bytes.runtime", "bytes.loader",      "bytes.dataset",
     "bytes.workspace",  "state_bytes",   "bytes.activations", NULL};
@@ -317,8 +318,8 @@ static void print_tail(const planner *p)
              p->choice.samples_bind ? "all training samples" : p->binds);
     print_choice(p, "largest", p->choice.largest, largest);
     if (fastest_batch(p) == 0)
-        printf("no times are known yet: 'burthen devices --measure' takes seconds and gives plans "
-               "theirs\n");
+        printf("no times are known yet: 'burthen devices --measure' measures this computer, which "
+               "takes seconds\n");
     if (p->target.info.assumed == 0)
         printf("try: burthen train %s%s%s batch=%" PRId64 "\n", p->model_name,
                p->model.has_data ? " data=" : " data=NAME",
