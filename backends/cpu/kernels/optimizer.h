@@ -99,7 +99,7 @@ INLINE vec regular_value(const update *u, vec p, vec g, vec state[2], update_fun
 /* Elements i .. i + n, at most LANES, of the parameter whose tensors are parameter, gradient and
  * slots. */
 INLINE void update_part(const update *u, void *const *tensor, const int32_t slots, int64_t i,
-                        int64_t n, update_function *f, const bool plain)
+                        int64_t n, update_function *f, const bool plain, bool past_caches)
 {
     float *p = tensor[0], *slot[2] = {NULL, NULL};
     const float *g = tensor[1];
@@ -109,26 +109,33 @@ INLINE void update_part(const update *u, void *const *tensor, const int32_t slot
         state[s] = load_part(slot[s] + i, n);
     }
     const vec value = load_part(p + i, n), gradient = load_part(g + i, n);
-    store_part(p + i,
-               plain ? f(u, value, gradient, state) : regular_value(u, value, gradient, state, f),
-               n);
+    const vec next =
+        plain ? f(u, value, gradient, state) : regular_value(u, value, gradient, state, f);
+    if (past_caches)
+        store_past_caches(p + i, next);
+    else
+        store_part(p + i, next, n);
     for (int32_t s = 0; s < slots; s++)
         store_part(slot[s] + i, state[s], n);
 }
 
+/* All threads have read the parameters, and so all their caches hold them: written in place, each
+ * line waits for the other caches. Two Zen 4 cores, Adam of 4 MiB: 55 GB/s in place, 140 past the
+ * caches; with a third-level cache for each core 10 and 150. */
 INLINE void update_range(const update *u, void *const *tensor, const int32_t slots, range own,
-                         update_function *f, const bool plain)
+                         update_function *f, const bool plain, const bool of_parameters)
 {
+    const bool past_caches = of_parameters && (uintptr_t)tensor[0] % sizeof(vec) == 0;
     int64_t i = own.begin;
     for (; i + LANES <= own.end; i += LANES)
-        update_part(u, tensor, slots, i, LANES, f, plain);
+        update_part(u, tensor, slots, i, LANES, f, plain, past_caches);
     if (i < own.end)
-        update_part(u, tensor, slots, i, own.end - i, f, plain);
+        update_part(u, tensor, slots, i, own.end - i, f, plain, false);
 }
 
 /* Cache lines of all parameters, one after the other, are shared out. */
 INLINE void update_all(const bur_command *command, int thread, int threads, const int32_t slots,
-                       update_function *f)
+                       update_function *f, const bool of_parameters)
 {
     const bur_call *call = &command->kernel->call;
     const int32_t first = bur_op_first_group(call);
@@ -145,50 +152,51 @@ INLINE void update_all(const bur_command *command, int thread, int threads, cons
         const range part = {own.begin > before ? own.begin - before : 0,
                             least(count, own.end - before)};
         if (plain)
-            update_range(&u, command->inputs + i, slots, part, f, true);
+            update_range(&u, command->inputs + i, slots, part, f, true, of_parameters);
         else
-            update_range(&u, command->inputs + i, slots, part, f, false);
+            update_range(&u, command->inputs + i, slots, part, f, false, of_parameters);
         before += round_up(count, CACHE_LINE_FLOATS);
     }
+    finish_stores();
 }
 
 static void sgd(const bur_command *command, int thread, int threads)
 {
-    update_all(command, thread, threads, 0, sgd_value);
+    update_all(command, thread, threads, 0, sgd_value, true);
 }
 
 static void momentum(const bur_command *command, int thread, int threads)
 {
-    update_all(command, thread, threads, 1, momentum_value);
+    update_all(command, thread, threads, 1, momentum_value, true);
 }
 
 static void rmsprop(const bur_command *command, int thread, int threads)
 {
-    update_all(command, thread, threads, 1, rmsprop_value);
+    update_all(command, thread, threads, 1, rmsprop_value, true);
 }
 
 static void adagrad(const bur_command *command, int thread, int threads)
 {
-    update_all(command, thread, threads, 1, adagrad_value);
+    update_all(command, thread, threads, 1, adagrad_value, true);
 }
 
 static void adam(const bur_command *command, int thread, int threads)
 {
-    update_all(command, thread, threads, 2, adam_value);
+    update_all(command, thread, threads, 2, adam_value, true);
 }
 
 static void moving_average(const bur_command *command, int thread, int threads)
 {
-    update_all(command, thread, threads, 0, average_value);
+    update_all(command, thread, threads, 0, average_value, false);
 }
 
 static void accumulate(const bur_command *command, int thread, int threads)
 {
     const bur_scalars *scalars = command->inputs[0];
     if (scalars->first_sample == 0)
-        update_all(command, thread, threads, 0, first_value);
+        update_all(command, thread, threads, 0, first_value, false);
     else
-        update_all(command, thread, threads, 0, sum_value);
+        update_all(command, thread, threads, 0, sum_value, false);
 }
 
 /* ---- the norm of all gradients ---- */

@@ -43,6 +43,29 @@ INLINE void store(float *p, vec v)
     *(vec_memory *)p = v;
 }
 
+/* Past the caches, p a multiple of the vector's size: a line that several caches hold is dropped
+ * from them without waiting until each has answered. finish_stores() stands before anyone else
+ * reads it. */
+INLINE void store_past_caches(float *p, vec v)
+{
+#if defined(__AVX512F__)
+    _mm512_stream_ps(p, v);
+#elif defined(__AVX2__)
+    _mm256_stream_ps(p, v);
+#elif defined(__SSE2__)
+    _mm_stream_ps(p, v);
+#else
+    store(p, v);
+#endif
+}
+
+INLINE void finish_stores(void)
+{
+#if defined(__SSE2__)
+    _mm_sfence();
+#endif
+}
+
 INLINE vec splat(float x)
 {
     return x - (vec){0};
