@@ -76,6 +76,14 @@ bur_call bur__graph_call(const bur_graph *graph, int32_t node, bur_desc *inputs,
     return (bur_call){n->op, &n->attr, n->n_inputs, n->n_outputs, inputs, outputs};
 }
 
+int32_t bur__graph_most_inputs(const bur_graph *graph)
+{
+    int32_t most = 1;
+    for (int32_t i = 0; i < graph->n_nodes; i++)
+        most = graph->nodes[i].n_inputs > most ? graph->nodes[i].n_inputs : most;
+    return most;
+}
+
 const char *bur__graph_layer(const bur_graph *graph, int32_t node)
 {
     const int32_t recipe_node = graph->nodes[node].recipe_node;

@@ -85,6 +85,9 @@ void bur__graph_lifetimes(const bur_graph *graph, int32_t *first, int32_t *last)
 
 const char *bur__graph_layer(const bur_graph *graph, int32_t node);
 
+/* At least 1. */
+int32_t bur__graph_most_inputs(const bur_graph *graph);
+
 /* Descriptions of a node's inputs and outputs as a call; both arrays have room for all of them. */
 bur_call bur__graph_call(const bur_graph *graph, int32_t node, bur_desc *inputs, bur_desc *outputs);
 

@@ -206,10 +206,8 @@ static size_t code_bytes(const generated *all)
 static bur_status add_nodes(bur_plan *plan)
 {
     const bur_graph *graph = plan->graph;
-    int32_t most = 1;
-    for (int32_t i = 0; i < graph->n_nodes; i++)
-        most = graph->nodes[i].n_inputs > most ? graph->nodes[i].n_inputs : most;
-    bur_desc *inputs = bur_alloc_array(plan->context, (size_t)most, sizeof *inputs);
+    bur_desc *inputs =
+        bur_alloc_array(plan->context, (size_t)bur__graph_most_inputs(graph), sizeof *inputs);
     generated all = {.count = 0};
     all.calls = bur_alloc_array(plan->context, (size_t)graph->n_nodes + 1, sizeof *all.calls);
     bur_status status = inputs == NULL || all.calls == NULL ? BUR_E_NOMEM : BUR_OK;

@@ -75,6 +75,12 @@ size_t bur__plan_chunk_size(const bur_plan *const *plans, int32_t count, bur_reg
                             int32_t chunk);
 size_t bur__plan_shared_bytes(const bur_plan *const *plans, int32_t count, bur_region region);
 
+/* Of each node's least traffic the bytes that no cache holds any more when a step of the plan comes
+ * to them: since they were last touched, more was moved than the device's caches hold. *out is for
+ * every node of the graph, and yours to free. Nodes on the host and devices that tell no cache
+ * size: 0. BUR_E_NOMEM. */
+bur_status bur__plan_far_bytes(double **out, const bur_plan *plan);
+
 /* The same time as a word on the class of its kernel alone: it stands for no call. */
 bur_call_time bur__call_time_of_class(const bur_call_time *time);
 

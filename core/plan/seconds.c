@@ -1,4 +1,4 @@
-/* What a step will take: measured times of its calls, the roofline for the rest. */
+/* What a step will take: measured times of its calls, the device's limits for the rest. */
 #include "plan.h"
 #include "../base/vector.h"
 
@@ -9,9 +9,9 @@ enum { ANY_SIZE, ONE_PIXEL, GROUPS, FEW_CHANNELS, VARIANT_COUNT };
 /* What a kernel of no measured class is like. */
 enum { OPTIMIZERS, MEMORY_BOUND, ARITHMETIC_BOUND, KIND_COUNT };
 
-/* What was measured together: the least seconds and those that it took. */
+/* What was measured together: the seconds at the limits and those that it took. */
 typedef struct share {
-    double least_s, seconds;
+    double at_limits_s, seconds;
 } share;
 
 struct bur_calibration {
@@ -34,21 +34,35 @@ static double bytes_per_s(const bur_limits *limits, double bytes)
     return limits->bandwidth[i].bytes_per_s;
 }
 
-double bur_limits_least_s(const bur_limits *limits, bur_cost cost)
+static double arithmetic_s(const bur_limits *limits, const bur_call_time *call)
 {
-    const double arithmetic_s = limits->flop_per_s > 0 ? cost.flop / limits->flop_per_s : 0;
-    const double bandwidth = bytes_per_s(limits, cost.bytes);
-    const double memory_s = bandwidth > 0 ? cost.bytes / bandwidth : 0;
-    return arithmetic_s > memory_s ? arithmetic_s : memory_s;
+    return limits->flop_per_s > 0 ? call->cost.flop / limits->flop_per_s : 0;
 }
 
-/* Least time of a call; without limits a number in proportion to its work. */
-static double least_of(const bur_calibration *calibration, bur_cost cost)
+static double memory_s(const bur_limits *limits, const bur_call_time *call)
+{
+    const double near = bytes_per_s(limits, call->cost.bytes),
+                 far = limits->bandwidth[BUR_BANDWIDTH_COUNT - 1].bytes_per_s;
+    return (near > 0 ? (call->cost.bytes - call->far_bytes) / near : 0) +
+           (far > 0 ? call->far_bytes / far : 0);
+}
+
+double bur_limits_least_s(const bur_limits *limits, bur_cost cost)
+{
+    const bur_call_time call = {.cost = cost};
+    const double arithmetic = arithmetic_s(limits, &call), memory = memory_s(limits, &call);
+    return arithmetic > memory ? arithmetic : memory;
+}
+
+/* What a call takes at the limits, one after the other: few kernels compute while they wait.
+ * Without limits a number in proportion to its work. */
+static double time_at_limits(const bur_calibration *calibration, const bur_call_time *call)
 {
     static const double flop_per_byte = 8;
-    if (calibration->limits.flop_per_s > 0)
-        return bur_limits_least_s(&calibration->limits, cost);
-    return cost.bytes > cost.flop / flop_per_byte ? cost.bytes : cost.flop / flop_per_byte;
+    const bur_limits *limits = &calibration->limits;
+    if (limits->flop_per_s > 0)
+        return arithmetic_s(limits, call) + memory_s(limits, call);
+    return call->cost.flop / flop_per_byte + call->cost.bytes;
 }
 
 /* ---- kernel classes ---- */
@@ -153,8 +167,12 @@ static uint64_t hash_call(const bur_call *call, int32_t from)
 
 bur_call_time bur_call_time_of(const bur_call *call, double seconds)
 {
-    return (bur_call_time){hash_call(call, 0), hash_call(call, 1), (int32_t)call->op,
-                           variant_of(call),   bur_op_cost(call),  seconds};
+    return (bur_call_time){.key = hash_call(call, 0),
+                           .family = hash_call(call, 1),
+                           .op = (int32_t)call->op,
+                           .variant = variant_of(call),
+                           .cost = bur_op_cost(call),
+                           .seconds = seconds};
 }
 
 bur_call_time bur__call_time_of_class(const bur_call_time *time)
@@ -187,25 +205,22 @@ void bur_calibration_destroy(bur_calibration *calibration)
     bur_free(calibration->context, calibration);
 }
 
-static int32_t kind_of(const bur_limits *limits, bur_op op, bur_cost cost)
+static int32_t kind_of(const bur_limits *limits, const bur_call_time *call)
 {
-    if (bur_op_get(op)->group > 0)
+    if (bur_op_get((bur_op)call->op)->group > 0)
         return OPTIMIZERS;
-    const bur_cost without_memory = {cost.flop, 0};
-    return bur_limits_least_s(limits, cost) > bur_limits_least_s(limits, without_memory)
-               ? MEMORY_BOUND
-               : ARITHMETIC_BOUND;
+    return memory_s(limits, call) > arithmetic_s(limits, call) ? MEMORY_BOUND : ARITHMETIC_BOUND;
 }
 
 static void count_time(bur_calibration *calibration, const bur_call_time *time, double sign)
 {
     const bur_op op = (bur_op)time->op;
-    const double least = least_of(calibration, time->cost);
+    const double at_limits = time_at_limits(calibration, time);
     share *const shares[] = {&calibration->classes[row_of_class(op)][time->variant],
-                             &calibration->kinds[kind_of(&calibration->limits, op, time->cost)],
+                             &calibration->kinds[kind_of(&calibration->limits, time)],
                              &calibration->all};
     for (size_t i = 0; i < sizeof shares / sizeof *shares; i++) {
-        shares[i]->least_s += sign * least;
+        shares[i]->at_limits_s += sign * at_limits;
         shares[i]->seconds += sign * time->seconds;
     }
 }
@@ -259,20 +274,20 @@ const bur_call_time *bur_calibration_at(const bur_calibration *calibration, int3
 
 /* ---- predicting ---- */
 
-/* The measured call of the same family whose least time is nearest in proportion. */
+/* The measured call of the same family whose time at the limits is nearest in proportion. */
 static const bur_call_time *nearest(const bur_calibration *calibration, const bur_call_time *call)
 {
     const bur_call_time *best = NULL;
     double best_ratio = 0;
-    const double wanted = least_of(calibration, call->cost);
+    const double wanted = time_at_limits(calibration, call);
     for (int32_t i = find(calibration, call->family, 0); i < calibration->count; i++) {
         const bur_call_time *time = &calibration->times[i];
         if (time->family != call->family)
             break;
         if (time->key == call->key)
             return time;
-        const double least = least_of(calibration, time->cost);
-        const double ratio = least > wanted ? wanted / least : least / wanted;
+        const double known = time_at_limits(calibration, time);
+        const double ratio = known > wanted ? wanted / known : known / wanted;
         if (best == NULL || ratio > best_ratio) {
             best = time;
             best_ratio = ratio;
@@ -286,54 +301,62 @@ static double share_of(const bur_calibration *calibration, const bur_call_time *
 {
     const bur_op op = (bur_op)call->op;
     const share *const classes = calibration->classes[row_of_class(op)];
-    const share *const shares[] = {
-        &classes[call->variant], &classes[ANY_SIZE],
-        &calibration->kinds[kind_of(&calibration->limits, op, call->cost)], &calibration->all};
+    const share *const shares[] = {&classes[call->variant], &classes[ANY_SIZE],
+                                   &calibration->kinds[kind_of(&calibration->limits, call)],
+                                   &calibration->all};
     for (size_t i = 0; i < sizeof shares / sizeof *shares; i++)
-        if (shares[i]->seconds > 0 && shares[i]->least_s > 0)
-            return shares[i]->least_s / shares[i]->seconds;
+        if (shares[i]->seconds > 0 && shares[i]->at_limits_s > 0)
+            return shares[i]->at_limits_s / shares[i]->seconds;
     return usual_share;
 }
 
-static double predict(const bur_calibration *calibration, const bur_call *call, bool *measured)
+static double predict(const bur_calibration *calibration, const bur_call_time *wanted,
+                      bool *measured)
 {
-    const bur_call_time wanted = bur_call_time_of(call, 0);
-    const bur_call_time *known = nearest(calibration, &wanted);
-    const double least = least_of(calibration, wanted.cost);
-    *measured = known != NULL && known->key == wanted.key;
+    const bur_call_time *known = nearest(calibration, wanted);
+    const double at_limits = time_at_limits(calibration, wanted);
+    *measured = known != NULL && known->key == wanted->key;
     if (*measured)
         return known->seconds;
     const double launch = calibration->limits.launch_s;
-    if (known == NULL || !(least_of(calibration, known->cost) > 0))
-        return least / share_of(calibration, &wanted) + launch;
-    return known->seconds * least / least_of(calibration, known->cost);
+    if (known == NULL || !(time_at_limits(calibration, known) > 0))
+        return at_limits / share_of(calibration, wanted) + launch;
+    return known->seconds * at_limits / time_at_limits(calibration, known);
 }
 
-bur_step_time bur_plan_step_time(const bur_plan *plan, const bur_calibration *calibration)
+static bur_step_time add_up(const bur_plan *plan, const bur_calibration *calibration,
+                            const double *far_bytes, bur_desc *inputs)
 {
-    const bur_graph *graph = plan->graph;
-    bur_step_time time = {.known = calibration->count > 0 || calibration->limits.flop_per_s > 0};
+    bur_step_time time = {.known = true};
     double measured_s = 0;
-    int32_t most = 1;
-    for (int32_t i = 0; i < graph->n_nodes; i++)
-        most = graph->nodes[i].n_inputs > most ? graph->nodes[i].n_inputs : most;
-    bur_desc *inputs = bur_alloc_array(plan->context, (size_t)most, sizeof *inputs);
-    if (inputs == NULL || !time.known) {
-        bur_free(plan->context, inputs);
-        return (bur_step_time){.known = false};
-    }
     for (int32_t i = 0; i < plan->n_steps; i++) {
         const bur_plan_step *step = &plan->steps[i];
         if (step->kind != BUR_STEP_RUN)
             continue;
         bur_desc outputs[BUR_MAX_OUTPUTS];
         bool measured = false;
-        const bur_call call = bur__graph_call(graph, step->node, inputs, outputs);
-        const double seconds = predict(calibration, &call, &measured);
+        const bur_call call = bur__graph_call(plan->graph, step->node, inputs, outputs);
+        bur_call_time wanted = bur_call_time_of(&call, 0);
+        wanted.far_bytes = far_bytes[step->node];
+        const double seconds = predict(calibration, &wanted, &measured);
         *(step->update ? &time.update_s : &time.accumulate_s) += seconds;
         measured_s += measured ? seconds : 0;
     }
-    bur_free(plan->context, inputs);
     time.measured_share = measured_s / (time.accumulate_s + time.update_s);
+    return time;
+}
+
+bur_step_time bur_plan_step_time(const bur_plan *plan, const bur_calibration *calibration)
+{
+    bur_step_time time = {.known = false};
+    double *far_bytes = NULL;
+    if (calibration->count == 0 && !(calibration->limits.flop_per_s > 0))
+        return time;
+    bur_desc *inputs =
+        bur_alloc_array(plan->context, (size_t)bur__graph_most_inputs(plan->graph), sizeof *inputs);
+    if (bur__plan_far_bytes(&far_bytes, plan) == BUR_OK && inputs != NULL)
+        time = add_up(plan, calibration, far_bytes, inputs);
+    bur_free(plan->context, far_bytes);
+    bur_free(plan->context, inputs);
     return time;
 }

@@ -98,11 +98,9 @@ static bur_status bind_copy(bur_session *session, const bur_plan_step *step)
 static bur_status bind_steps(bur_session *session, int32_t count)
 {
     const bur_plan *plan = session->plan;
-    int32_t most = 1;
-    for (int32_t i = 0; i < plan->graph->n_nodes; i++)
-        most = plan->graph->nodes[i].n_inputs > most ? plan->graph->nodes[i].n_inputs : most;
-    bur_desc *descs = bur_alloc_array(session->context, (size_t)most, sizeof *descs);
-    bur_place *inputs = bur_alloc_array(session->context, (size_t)most, sizeof *inputs);
+    const size_t most = (size_t)bur__graph_most_inputs(plan->graph);
+    bur_desc *descs = bur_alloc_array(session->context, most, sizeof *descs);
+    bur_place *inputs = bur_alloc_array(session->context, most, sizeof *inputs);
     bur_status status = descs == NULL || inputs == NULL ? BUR_E_NOMEM : BUR_OK;
     for (const int32_t end = session->n_bound + count;
          session->n_bound < end && status == BUR_OK;) {

@@ -10,18 +10,19 @@
 
 enum { MOST_TIMES = 1 << 15 };
 
-/* A line: key, family, variant, operator, flop, bytes, seconds. */
+/* A line: key, family, variant, operator, flop, bytes, far bytes, seconds. */
 static bool read_line(bur_call_time *out, const char *line)
 {
     char name[BUR_NAME_BYTES];
     bur_op op = BUR_OP_COUNT;
-    if (sscanf(line, "%16" SCNx64 " %16" SCNx64 " %" SCNd32 " %63s %lg %lg %lg", &out->key,
+    if (sscanf(line, "%16" SCNx64 " %16" SCNx64 " %" SCNd32 " %63s %lg %lg %lg %lg", &out->key,
                &out->family, &out->variant, name, &out->cost.flop, &out->cost.bytes,
-               &out->seconds) != 7 ||
+               &out->far_bytes, &out->seconds) != 8 ||
         bur_op_find(&op, name) != BUR_OK)
         return false;
     out->op = (int32_t)op;
-    return out->cost.flop >= 0 && out->cost.bytes >= 0 && out->seconds > 0 && out->seconds < 1e6;
+    return out->cost.flop >= 0 && out->far_bytes >= 0 && out->cost.bytes >= out->far_bytes &&
+           out->seconds > 0 && out->seconds < 1e6;
 }
 
 static bur_status read_file(bur_calibration *into, const char *path)
@@ -48,9 +49,9 @@ static void write_times(FILE *file, const void *calibration)
 {
     for (int32_t i = 0; i < bur_calibration_count(calibration); i++) {
         const bur_call_time *time = bur_calibration_at(calibration, i);
-        fprintf(file, "%016" PRIx64 " %016" PRIx64 " %" PRId32 " %s %.9g %.9g %.9g\n", time->key,
-                time->family, time->variant, bur_op_get((bur_op)time->op)->name, time->cost.flop,
-                time->cost.bytes, time->seconds);
+        fprintf(file, "%016" PRIx64 " %016" PRIx64 " %" PRId32 " %s %.9g %.9g %.9g %.9g\n",
+                time->key, time->family, time->variant, bur_op_get((bur_op)time->op)->name,
+                time->cost.flop, time->cost.bytes, time->far_bytes, time->seconds);
     }
 }
 
@@ -88,20 +89,30 @@ bur_status bur_device_calibration(const bur_calibration **out, bur_device *devic
     return BUR_OK;
 }
 
-static bur_status call_time(bur_call_time *out, const bur_session *session, int32_t command,
-                            double seconds)
+/* Of each command its call and what a run of it took; of those that ran. */
+static bur_status call_times(bur_call_time *out, int32_t *count, const bur_session *session,
+                             const bur_profile_row *rows, double factor)
 {
     const bur_graph *graph = session->plan->graph;
-    const int32_t node = session->command_nodes[command];
+    double *far_bytes = NULL;
     bur_desc *inputs =
-        bur_alloc_array(session->context, (size_t)graph->nodes[node].n_inputs, sizeof *inputs);
+        bur_alloc_array(session->context, (size_t)bur__graph_most_inputs(graph), sizeof *inputs);
+    bur_status status = bur__plan_far_bytes(&far_bytes, session->plan);
     if (inputs == NULL)
-        return BUR_E_NOMEM;
-    bur_desc outputs[BUR_MAX_OUTPUTS];
-    const bur_call call = bur__graph_call(graph, node, inputs, outputs);
-    *out = bur_call_time_of(&call, seconds);
+        status = BUR_E_NOMEM;
+    for (int32_t i = 0; i < session->n_commands && status == BUR_OK; i++) {
+        if (rows[i].ns <= 0 || rows[i].runs <= 0)
+            continue;
+        const int32_t node = session->command_nodes[i];
+        bur_desc outputs[BUR_MAX_OUTPUTS];
+        const bur_call call = bur__graph_call(graph, node, inputs, outputs);
+        bur_call_time *time = &out[(*count)++];
+        *time = bur_call_time_of(&call, factor * 1e-9 * (double)rows[i].ns / (double)rows[i].runs);
+        time->far_bytes = far_bytes[node];
+    }
     bur_free(session->context, inputs);
-    return BUR_OK;
+    bur_free(session->context, far_bytes);
+    return status;
 }
 
 static int compare_keys(const void *a, const void *b)
@@ -117,8 +128,11 @@ static bur_status add_times(bur_calibration *to, const bur_call_time *times, int
 {
     for (int32_t i = 0, next = 0; i < count; i = next) {
         bur_call_time mean = times[i];
-        for (next = i + 1; next < count && times[next].key == times[i].key; next++)
+        for (next = i + 1; next < count && times[next].key == times[i].key; next++) {
+            mean.far_bytes += times[next].far_bytes;
             mean.seconds += times[next].seconds;
+        }
+        mean.far_bytes /= next - i;
         mean.seconds /= next - i;
         if (of_classes)
             mean = bur__call_time_of_class(&mean);
@@ -151,10 +165,8 @@ static bur_status add_profile(bur_session *session, const bur_profile_row *rows,
         bur_alloc_array(session->context, (size_t)session->n_commands, sizeof *times);
     int32_t count = 0;
     bur_status status = times == NULL ? BUR_E_NOMEM : BUR_OK;
-    for (int32_t i = 0; i < session->n_commands && status == BUR_OK; i++)
-        if (rows[i].ns > 0 && rows[i].runs > 0)
-            status = call_time(&times[count++], session, i,
-                               factor * 1e-9 * (double)rows[i].ns / (double)rows[i].runs);
+    if (status == BUR_OK)
+        status = call_times(times, &count, session, rows, factor);
     if (status == BUR_OK) {
         qsort(times, (size_t)count, sizeof *times, compare_keys);
         status = add_times(to, times, count, of_classes);

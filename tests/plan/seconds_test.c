@@ -81,6 +81,22 @@ static void test_plan_seconds__the_limits_alone_give_a_time_that_grows_with_the_
     scene_close(&s);
 }
 
+static void test_plan_seconds__what_no_cache_holds_takes_longer(void **state)
+{
+    (void)state;
+    scene s;
+    scene_open(&s, &limits);
+    bur_device_info info = *s.target.info;
+    s.target.info = &info;
+    info.cache_bytes = 1 << 30;
+    const bur_step_time near = step_time(&s, 32);
+    info.cache_bytes = 1 << 10;
+    const bur_step_time far = step_time(&s, 32);
+    assert_true(far.accumulate_s > 1.5 * near.accumulate_s);
+    assert_true(far.update_s > 5 * near.update_s);
+    scene_close(&s);
+}
+
 static void test_plan_seconds__keys_tell_calls_apart_and_families_leave_the_batch_out(void **state)
 {
     (void)state;

@@ -89,18 +89,18 @@ static void test_train_levers__the_smallest_budget_works_and_a_twentieth_less_do
 }
 
 /* Devices that are not: where arithmetic is all that takes time, parts cost nothing and values
- * computed again do; where what is small is slow, parts are. */
+ * computed again do; where it is the start of a call, parts start all of them again. */
 static void test_train_levers__the_faster_way_to_fit_is_taken(void **state)
 {
     (void)state;
-    static const bur_limits busy = {.flop_per_s = 1e9, .bandwidth = {{1e3, 1e15}, {1e12, 1e15}}},
-                            slow = {.flop_per_s = 1e15, .bandwidth = {{2e7, 1e8}, {1e9, 1e12}}};
+    static const bur_limits busy = {.flop_per_s = 1e9},
+                            idle = {.flop_per_s = 1e15, .launch_s = 1e-3};
     static const bur_zoo_options zoo = {IMAGE, .depth = 3};
     scene s;
     bur_calibration *calibration[2] = {NULL};
     scene_open(&s, "vit-tiny", &zoo);
     assert_ok(bur_calibration_create(&calibration[0], s.context, &busy));
-    assert_ok(bur_calibration_create(&calibration[1], s.context, &slow));
+    assert_ok(bur_calibration_create(&calibration[1], s.context, &idle));
     const bur_run_plan whole = plan_whole(&s, 64);
     bur_fit_options options = {.batch = 64,
                                .budget_bytes = whole.peak_bytes - whole.arena_bytes / 4,

@@ -62,8 +62,8 @@ typedef struct bur_plan_summary {
     size_t bytes[BUR_BYTE_CLASS_COUNT]; /* live at the peak; they sum to total_bytes */
     size_t code_bytes; /* host memory that the device's kernels take once they are built, estimated;
                           not in total_bytes */
-    int32_t steps;            /* commands in a step, copies included */
-    int32_t fallback_nodes;   /* nodes that run on the CPU */
+    int32_t steps;     /* commands in a step, copies included */
+    int32_t fallback_nodes; /* nodes that run on the CPU */
 } bur_plan_summary;
 
 typedef struct bur_plan bur_plan;
@@ -108,6 +108,7 @@ typedef struct bur_call_time {
     uint64_t key, family;
     int32_t op, variant;
     bur_cost cost;
+    double far_bytes; /* of the cost's: touched so long before that no cache has them any more */
     double seconds;
 } bur_call_time;
 
@@ -117,14 +118,16 @@ BUR_API bur_status bur_calibration_create(bur_calibration **out, bur_context *co
 BUR_API void bur_calibration_destroy(bur_calibration *calibration);
 /** A call that took so many seconds; a later time of the same call takes the place of the first. */
 BUR_API bur_status bur_calibration_add(bur_calibration *calibration, const bur_call_time *time);
+/** As if all its operands were near: far_bytes is 0. */
 BUR_API bur_call_time bur_call_time_of(const bur_call *call, double seconds);
 BUR_API int32_t bur_calibration_count(const bur_calibration *calibration);
 BUR_API const bur_call_time *bur_calibration_at(const bur_calibration *calibration, int32_t index);
 
 /** What a step of a plan will take. A call that was measured takes what it took; one that differs
- * from a measured one in the batch, as much in proportion to its least time within the limits; any
- * other its least time over the share of the limits that its class of kernels reached, else kernels
- * that are bound by the same limit, else all.
+ * from a measured one in the batch, as much in proportion to its time at the limits, which is its
+ * arithmetic's, and its bytes' from the caches or, of those that a step finds in none, from memory;
+ * any other its time at the limits over the share of them that its class of kernels reached, else
+ * kernels that are bound by the same limit, else all.
  * Nothing is known without limits or times: known is false then. */
 typedef struct bur_step_time {
     bool known;
