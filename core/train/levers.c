@@ -21,6 +21,9 @@ enum { SLACK_BYTES = 2 << 20 };
  * batch that is named as the largest must still start. */
 enum { READING_BYTES = 1 << 19 };
 
+/* What comes of a share is a stair: a step down to it that is too short meets no edge. */
+#define LEAST_STEP 0.02
+
 /* Of a limit go to page tables: 8 bytes for a page of 4 KiB, twice for what is not full. */
 enum { PAGE_TABLE_SHARE = 256 };
 
@@ -112,8 +115,8 @@ static bur_status find_recompute(attempt *out, const fitting *f)
     double share = from;
     attempt next = *out;
     for (int round = 0; round < ROUNDS && next.plan.arena_bytes > 0; round++) {
-        const double over = SLACK_BYTES - left_bytes(&next.plan);
-        share -= 1.02 * from * over / arena;
+        const double over = SLACK_BYTES - left_bytes(&next.plan), step = 1.02 * from * over / arena;
+        share -= step > LEAST_STEP ? step : LEAST_STEP;
         if (over <= 0 || share < LEAST_KEPT)
             break;
         next.options.recompute = (float)share;
@@ -229,6 +232,7 @@ bur_status bur__fit_levers(bur_run_plan *out, bur_fit_options *options, const bu
         BUR_TRY(try_plan(&best, &f));
     if (!best.plan.fits || left_bytes(&best.plan) < SLACK_BYTES) {
         attempt levers = best;
+        levers.plan.fits = false; /* not by SLACK_BYTES: it may not stand in for a lever */
         BUR_TRY(find_levers(&levers, may_recompute, may_split, &f));
         if (levers.plan.fits)
             best = levers;

@@ -114,3 +114,27 @@ static void test_train_levers__the_faster_way_to_fit_is_taken(void **state)
         bur_calibration_destroy(calibration[i]);
     scene_close(&s);
 }
+
+/* The whole batch would just fit and is the faster one; between plan and start the process grows.
+ */
+static void test_train_levers__levers_leave_slack_where_the_batch_would_just_fit(void **state)
+{
+    (void)state;
+    enum { MIB = 1 << 20 };
+    static const bur_limits limits = {.flop_per_s = 1e9};
+    static const bur_zoo_options zoo = {IMAGE, .depth = 3};
+    scene s;
+    bur_calibration *calibration = NULL;
+    scene_open(&s, "vit-tiny", &zoo);
+    assert_ok(bur_calibration_create(&calibration, s.context, &limits));
+    const uint64_t whole_bytes = plan_whole(&s, 64).peak_bytes;
+    bur_fit_options options = {.batch = 64, .accumulate = 1, .calibration = calibration};
+    for (options.budget_bytes = whole_bytes + 3 * MIB; options.budget_bytes >= whole_bytes - MIB;
+         options.budget_bytes -= MIB / 4) {
+        const bur_run_plan plan = plan_of(&s, &options);
+        assert_true(plan.fits && plan.peak_bytes + 2 * MIB <= options.budget_bytes);
+        assert_true(plan.recompute == 1 || plan.recomputed_share < 0.1);
+    }
+    bur_calibration_destroy(calibration);
+    scene_close(&s);
+}
