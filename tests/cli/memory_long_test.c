@@ -232,7 +232,16 @@ static void judge_refusal(tally *t, const test_cgroup *group, uint64_t limit, co
     t->wrongly++;
 }
 
-/* A batch and a limit: half of them within 5% of what it needs in one piece. */
+/* What is known of the device: nothing, or what it takes to choose the faster of two levers. */
+static void enter_cache(bool measured)
+{
+    char path[96];
+    snprintf(path, sizeof path, "%s/%s", program_folder, measured ? "measured" : "new");
+    assert_int_equal(setenv("XDG_CACHE_HOME", path, 1), 0);
+}
+
+/* A batch and a limit: half of them within 5% of what it needs in one piece, half of both with
+ * known seconds. */
 static void try_pair(tally *t, const test_cgroup *group, uint32_t index)
 {
     static const char *const optimizers[] = {"sgd", "momentum", "rmsprop", "adam", "adamw"};
@@ -241,6 +250,7 @@ static void try_pair(tally *t, const test_cgroup *group, uint32_t index)
     const double range = log2((double)what->large);
     const int64_t batch = (int64_t)exp2(uniform(&d) * range);
     const char *optimizer = optimizers[(int)(uniform(&d) * 5)];
+    enter_cache(index / 2 % 2 == 1);
     const double planned = planned_bytes(what->model, batch, optimizer);
     const double factor = index % 2 == 0 ? 0.95 + 0.1 * uniform(&d) : exp2(-1.5 + 3 * uniform(&d));
     const uint64_t limit = (uint64_t)(planned * factor);
@@ -273,6 +283,9 @@ static void test_cli_memory_long__under_any_limit_a_run_ends_well_or_is_refused(
     const uint32_t step = (uint32_t)test_long_fraction();
     enter_folder();
     if (test_cgroup_create(&group)) {
+        enter_cache(true);
+        run_program(&run, "devices --measure");
+        assert_int_equal(run.code, 0);
         for (uint32_t i = 0; i < PAIRS / step; i++)
             try_pair(&t, &group, i);
         test_cgroup_destroy(&group);
